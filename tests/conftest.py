@@ -1,0 +1,36 @@
+"""What every test may rely on: the public data's mirror, a cache of its own, and the same examples in every run."""
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("isaac", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("isaac")
+
+BESIDE_THE_REPOSITORY = Path(__file__).parents[2] / "shared" / "data" / "mirror"
+
+
+def find_mirror() -> Path | None:
+    "The mirror directory: `ISAAC_MIRROR`, else the one beside the repository, else none."
+    named = os.environ.get("ISAAC_MIRROR")
+    candidate = Path(named) if named else BESIDE_THE_REPOSITORY
+    return candidate.resolve() if candidate.is_dir() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_of_the_session(tmp_path_factory):
+    "Every run starts with an empty cache, takes public files from the mirror if there is one, and opens no window."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ISAAC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLBACKEND", "Agg")
+        if found := find_mirror(): patch.setenv("ISAAC_MIRROR", str(found))
+        yield
+
+
+@pytest.fixture(scope="session")
+def mirror(settings_of_the_session) -> Path:
+    "The directory with the public files, laid out as after the host name of their addresses; skips where there is none."
+    if found := find_mirror(): return found
+    pytest.skip("no mirror of the public data: set ISAAC_MIRROR to a directory that holds hkmztrk/DeepDTA, "
+                "choderalab/missense-kinase-toolkit and volkamerlab/opencadd")
