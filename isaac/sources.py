@@ -196,12 +196,13 @@ def _kinase_problems(records: pd.DataFrame) -> list[Problem]:
     return ([Problem(f"kinase {r.name or r.uniprot}", "pocket", r.pocket, "not 85 letters or gaps") for r in pocket.itertuples(index=False)]
             + [Problem(f"kinase {r.name or r.uniprot}", "kinase_ID", r.kinase_id, "not a number") for r in number.itertuples(index=False)])
 
-# %% ../nbs/01_sources.ipynb #58563118
+# %% ../nbs/01_sources.ipynb #8a8badc4
 def _kinase_table(records: pd.DataFrame, # fields as KLIFS names them
                   origin: str,           # for the error message
                  ) -> pd.DataFrame:      # `KINASE_COLUMNS`
     "Validate and type a table of kinases; raises DownloadError listing every bad record."
-    records = records.rename(columns={"kinase_ID": "kinase_id"}).fillna("").astype(str)
+    records = records.rename(columns={"kinase_ID": "kinase_id"})
+    records = records.astype(object).where(records.notna(), "").astype(str)
     if problems := _kinase_problems(records):
         shown = "; ".join(map(str, problems[:20])) + (f"; … and {len(problems) - 20:,} more" if len(problems) > 20 else "")
         raise DownloadError(f"{len(problems)} unusable entries in the kinases from {origin}: {shown}")
