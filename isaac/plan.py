@@ -206,31 +206,37 @@ def _too_small(site: Site, prior_residues: int, min_prior: int, status: str) -> 
     seen = f"{len(site.prior)} visible prior residues, fewer than min_prior = {min_prior}"
     return f"{seen} ({hidden} of {prior_residues} lie beyond what the model reads)" if hidden else seen
 
-# %% ../nbs/12_plan.ipynb #f6eb25c1
+# %% ../nbs/12_plan.ipynb #0addf59a
 def _variant_table(blocks: list[_Block],   # all draws
                    sites: list[Site],      # the sites they belong to
                    parents: list[str],     # target id of each site
                    unedited: dict[str, tuple[str, str]], # unedited strings: (side, string) → id
                   ) -> pd.DataFrame:
     "The distinct variants: unedited strings first, then edits in order of first use."
-    none, parts = np.empty(0, dtype=np.int64), []
-    parts.append(pd.DataFrame({
-        "variant_id": [variant_ids(side, string, np.empty((1, 0)), np.empty((1, 0)))[0] for side, string in unedited],
-        "side": [side for side, _ in unedited], "parent_id": list(unedited.values()), "string": [s for _, s in unedited],
-        "positions": [none] * len(unedited), "letters": [""] * len(unedited)}))
-    ids = np.concatenate([b.ids for b in blocks]) if blocks else np.empty(0, np.uint64)
-    is_new = np.zeros(len(ids), dtype=bool)
-    is_new[np.unique(ids, return_index=True)[1]] = True
+    none = np.empty((1, 0))
+    ids = [np.array([variant_ids(side, string, none, none)[0] for side, string in unedited], dtype=np.uint64)]
+    string, parent = [s for _, s in unedited], list(unedited.values())
+    positions, letters = [np.empty(0, dtype=np.int64)] * len(unedited), [""] * len(unedited)
+    drawn = np.concatenate([np.empty(0, np.uint64), *(b.ids for b in blocks)])
+    is_new = np.zeros(len(drawn), dtype=bool)
+    is_new[np.unique(drawn, return_index=True)[1]] = True
     start = 0
     for b in blocks:
         new = np.flatnonzero(is_new[start:start + len(b.ids)])
         start += len(b.ids)
         if len(new) == 0: continue
-        strings = np.tile(to_letters(sites[b.site].sequence), (len(new), 1))
-        np.put_along_axis(strings, b.positions[new], b.letters[new], axis=1)
-        parts.append(pd.DataFrame({"variant_id": b.ids[new], "side": "target", "parent_id": parents[b.site], "string": to_strings(strings),
-                                   "positions": list(b.positions[new]), "letters": to_strings(b.letters[new])}))
-    return pd.concat(parts, ignore_index=True)
+        edited = np.tile(to_letters(sites[b.site].sequence), (len(new), 1))
+        np.put_along_axis(edited, b.positions[new], b.letters[new], axis=1)
+        ids.append(b.ids[new])
+        string += to_strings(edited)
+        parent += [parents[b.site]] * len(new)
+        positions += list(b.positions[new])
+        letters += to_strings(b.letters[new])
+    side = [side for side, _ in unedited] + ["target"] * (len(string) - len(unedited))
+    by_row = np.empty(len(positions), dtype=object)
+    by_row[:] = positions
+    return pd.DataFrame({"variant_id": np.concatenate(ids), "side": side, "parent_id": parent, "string": pd.Series(string, dtype=object),
+                         "positions": by_row, "letters": pd.Series(letters, dtype=object)})
 
 # %% ../nbs/12_plan.ipynb #444ccc24
 def _edit_table(blocks: list[_Block], pairs: pd.DataFrame, variants: pd.DataFrame, sites: list[Site]) -> pd.DataFrame:
