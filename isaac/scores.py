@@ -130,12 +130,16 @@ def _bin_shares(codes: np.ndarray, # bin per pair and draw, shape (pairs, draws)
     flat = (np.arange(pairs)[:, None] * bins + codes).ravel()
     return np.bincount(flat, minlength=pairs * bins).reshape(pairs, bins) / draws
 
-# %% ../nbs/15_scores.ipynb #2cea40aa
-def overlap_kde(c: Contrast, points: int = 512) -> float: # in [0, 1]
+# %% ../nbs/15_scores.ipynb #c9d081f4
+def overlap_kde(c: Contrast,
+                points: int = 512, # of the grid on which the densities are compared
+                thin: int = 2000,  # more responses than this are represented by so many quantiles
+               ) -> float:         # in [0, 1]; NaN where an arm does not vary
     "Overlapping coefficient of log|Δ| by Gaussian kernel density estimates (Scott's bandwidth); values within the noise are set to it."
     from scipy.integrate import trapezoid
     from scipy.stats import gaussian_kde
-    logs = [np.log(np.maximum(np.abs(x).ravel(), max(c.noise, np.finfo(float).tiny))) for x in (c.mechanistic, c.control)]
+    sizes = [np.maximum(np.abs(x).ravel(), max(c.noise, np.finfo(float).tiny)) for x in (c.mechanistic, c.control)]
+    logs = [np.log(np.quantile(x, np.linspace(0, 1, thin)) if x.size > thin else x) for x in sizes]
     if any(np.ptp(x) == 0 for x in logs): return float("nan")
     grid = np.linspace(min(x.min() for x in logs) - 1, max(x.max() for x in logs) + 1, points)
     return float(trapezoid(np.minimum(*(gaussian_kde(x)(grid) for x in logs)), grid))
