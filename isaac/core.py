@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GOLDEN', 'AMINO_ACIDS', 'IsaacError', 'DownloadError', 'Problem', 'InputError', 'content_hash', 'file_hash', 'mix64',
            'hash64', 'stream_key', 'random_bits', 'random_uniform', 'residue_name', 'atomic_path', 'write_json',
-           'cache_dir', 'mirror']
+           'patch_to', 'cache_dir', 'mirror']
 
 # %% ../nbs/00_core.ipynb #e35ca7c5
 import contextlib
@@ -189,6 +189,16 @@ def write_json(path: str | Path, # where to
         return str(v) if isinstance(v, Path) else v
     with atomic_path(path) as temporary: temporary.write_text(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
     return Path(path)
+
+# %% ../nbs/00_core.ipynb #cabb01dc
+def patch_to(cls: type, # the class to extend
+            ):          # a decorator
+    "Attach the decorated function to `cls` as a method."
+    def attach(function):
+        function.__qualname__ = f"{cls.__name__}.{function.__name__}"
+        setattr(cls, function.__name__, function)
+        return function
+    return attach
 
 # %% ../nbs/00_core.ipynb #823adba7
 def cache_dir() -> Path: # the directory, not yet created
