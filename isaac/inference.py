@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['poisson_weights', 'pair_weights', 'bootstrap', 'percentile_interval', 'monte_carlo_error']
 
-# %% ../nbs/16_inference.ipynb #39f80b4e
-from collections.abc import Callable, Sequence
+# %% ../nbs/16_inference.ipynb #f8f54c5d
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from .core import hash64, random_uniform, stream_key
-from .scores import SCORES, Contrast
+from .scores import SCORES, Contrast, Score
 
 # %% ../nbs/16_inference.ipynb #3fdb8d0a
 def poisson_weights(levels: Sequence[str], # the distinct drugs, or the distinct sequences
@@ -25,38 +25,46 @@ def poisson_weights(levels: Sequence[str], # the distinct drugs, or the distinct
     uniform = random_uniform(stream_key("bootstrap", factor, seed, np.asarray(draws))[:, None], keys)
     return np.searchsorted(poisson(1).cdf(np.arange(25)), uniform, side="right").astype(float)
 
-# %% ../nbs/16_inference.ipynb #d10fd40e
+# %% ../nbs/16_inference.ipynb #069c717e
 def pair_weights(drugs: np.ndarray,         # drug of every pair, e.g. its SMILES
                  sequences: np.ndarray,     # sequence of every pair
                  draws: np.ndarray,         # which bootstrap draws
                  seed: int = 0,             # of the whole bootstrap
                  fixed: Sequence[str] = (), # factors not resampled: "drug" and/or "sequence"
-                ) -> np.ndarray:            # shape (draws, pairs)
-    "Product weights over drugs × distinct sequences (Owen & Eckles 2012)."
-    product = np.ones((len(draws), len(drugs)))
+                 slab: int = 250,           # draws at a time
+                ) -> Iterator[np.ndarray]:  # shapes (≤ slab, pairs), together (draws, pairs)
+    "Product weights over drugs × distinct sequences (Owen & Eckles 2012), slab by slab."
+    factors = []
     for factor, values in (("drug", drugs), ("sequence", sequences)):
         if factor in fixed: continue
-        levels, code = np.unique(np.asarray(values, dtype=object), return_inverse=True)
-        product *= poisson_weights(levels, draws, factor, seed)[:, code]
-    return product
+        levels, code = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+        factors.append((poisson_weights(levels, draws, factor, seed), code))
+    for start in range(0, len(draws), slab):
+        product = np.ones((len(draws[start:start + slab]), len(drugs)))
+        for weights, code in factors: product *= weights[start:start + slab, code]
+        yield product
 
-# %% ../nbs/16_inference.ipynb #cc0cb221
+# %% ../nbs/16_inference.ipynb #f52d79ba
 def bootstrap(contrasts: Sequence[Contrast], # conditions on the same pairs
               drugs: np.ndarray,             # drug of every pair
               sequences: np.ndarray,         # sequence of every pair
               draws: int = 2000,             # bootstrap draws
               seed: int = 0,                 # of the whole bootstrap
               fixed: Sequence[str] = (),     # factors not resampled
-              scores: dict[str, Callable] = SCORES, # which scores
+              scores: Sequence[Score] = tuple(SCORES.values()),
               slab: int = 250,               # draws at a time
              ) -> np.ndarray:                # shape (conditions, scores, draws)
     "Bootstrap distributions of every score under every condition, all on the same resampled worlds."
-    out = np.full((len(contrasts), len(scores), draws), np.nan)
-    for start in range(0, draws, slab):
-        now = np.arange(start, min(start + slab, draws))
-        weights = pair_weights(drugs, sequences, now, seed, fixed)
-        for i, c in enumerate(contrasts):
-            for j, score in enumerate(scores.values()): out[i, j, now] = score(c, weights)
+    features = [[score.features(c) for score in scores] for c in contrasts]
+    edges = [np.cumsum([0, *(f.shape[1] for f in per_score)]) for per_score in features]
+    features = [np.hstack(per_score) for per_score in features]
+    out, start = np.full((len(contrasts), len(scores), draws), np.nan), 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for weights in pair_weights(drugs, sequences, np.arange(draws), seed, fixed, slab):
+            now, total = slice(start, start := start + len(weights)), weights.sum(axis=1, keepdims=True)
+            for i, c in enumerate(contrasts):
+                means = weights @ features[i] / total
+                for j, score in enumerate(scores): out[i, j, now] = score.formula(means[:, edges[i][j]:edges[i][j + 1]], c)
     return out
 
 # %% ../nbs/16_inference.ipynb #0706b9b7
