@@ -41,7 +41,7 @@ def smiles_problem(smiles: object, # what should be a SMILES
     syntax, place = re.search(r"Parse Error: ([a-z ]+?)(?: while| for|:)", said), re.search(r"position (\d+)", said)
     return (syntax[1] if syntax else "RDKit cannot read it") + (f" near character {place[1]}" if place else "")
 
-# %% ../nbs/02_datasets.ipynb #0ff3f7f4
+# %% ../nbs/02_datasets.ipynb #9291c5bb
 OTHER_RESIDUES = "BOUXZ"
 
 def sequence_problem(sequence: object, # what should be a protein sequence
@@ -51,7 +51,7 @@ def sequence_problem(sequence: object, # what should be a protein sequence
     if not sequence: return "empty"
     wrong = [(i + 1, a) for i, a in enumerate(sequence) if a not in AMINO_ACIDS and a not in OTHER_RESIDUES]
     if not wrong: return ""
-    if sequence.isalpha() and not sequence_problem(sequence.upper()):
+    if all(a.upper() != a and a.upper() in AMINO_ACIDS + OTHER_RESIDUES for _, a in wrong):
         return f"{len(wrong)} lower-case letters (soft-masked?): write capitals if they are to be read"
     return "no amino acid: " + ", ".join(f"{a!r} at {i}" for i, a in wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
 
@@ -285,7 +285,7 @@ def _number_problem(value: object, positive: bool = False) -> str:
     if not np.isfinite(number): return "not a finite number"
     return "not a positive concentration" if positive and number <= 0 else ""
 
-# %% ../nbs/02_datasets.ipynb #7cdad551
+# %% ../nbs/02_datasets.ipynb #3f198aa9
 def _value_problems(table: pd.DataFrame,  # our column names, row numbers as index
                     judges: Mapping,      # column -> function(value) -> reason or ""
                    ) -> list[tuple[int, Problem]]:
@@ -297,7 +297,8 @@ def _value_problems(table: pd.DataFrame,  # our column names, row numbers as ind
     try: schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors: cases = errors.failure_cases
     else: return []
-    found = [(row, column, table[column].astype(object)[row], check)
+    values = {column: table[column].to_numpy(object) for column in judges}
+    found = [(row, column, values[column][row], check)
              for row, column, check in zip(cases["index"].astype(int), cases["column"], cases["check"], strict=True)]
     return [(row, Problem(f"row {row}", column, value, "missing" if check == "not_nullable" else verdicts[column][value]))
             for row, column, value, check in found]
