@@ -1,10 +1,11 @@
-"Models and their training: `isaac.models.DeepDTA`; imported when asked for, since they need torch."
+"The models and their training. Names are imported when asked for, since they need torch (and training needs Lightning)."
 
-__all__ = ["DeepDTA"]
+from importlib import import_module
+
+_HOME = {"DeepDTA": "deepdta", "untrained": "encoders", "TrainingConfig": "training", "TrainingResult": "training", "train": "training"}
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str):
-    if name == "DeepDTA":
-        from isaac.models.deepdta import DeepDTA
-        return DeepDTA
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

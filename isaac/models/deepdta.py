@@ -5,19 +5,17 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #d65e0d08
+# %% ../../nbs/models/deepdta.ipynb #77e17fd5
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
-from ..core import InputError, IsaacError
+from ..core import InputError
 from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, predicting
 
-# %% ../../nbs/models/deepdta.ipynb #86562393
+# %% ../../nbs/models/deepdta.ipynb #f81f7dd4
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -42,6 +40,12 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         self.register_buffer("affinity_mean", torch.zeros(()))
         self.register_buffer("affinity_sd", torch.ones(()))
+
+    def standardize(self, affinity: np.ndarray) -> None: # training affinities, any shape
+        "Set the unit of the output; raises `InputError` where all affinities are equal."
+        if not np.std(affinity) > 0: raise InputError("All training affinities are equal; there is nothing to learn")
+        self.affinity_mean.fill_(float(np.mean(affinity)))
+        self.affinity_sd.fill_(float(np.std(affinity)))
 
     def join(self,
              drug_codes: torch.Tensor,   # shape (pairs, 96)

@@ -4,20 +4,21 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'encode_texts', 'predicting', 'distinct',
-           'TwoTowerModel']
+           'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #6b0cb554
+# %% ../../nbs/models/encoders.ipynb #f26d7eed
 import contextlib
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, stream_key
@@ -161,7 +162,7 @@ def distinct(texts: Sequence[str],                # may hold repetitions
     order = {t: i for i, t in enumerate(dict.fromkeys(texts))}
     return list(order), np.fromiter((order[t] for t in texts), np.int64, len(texts))
 
-# %% ../../nbs/models/encoders.ipynb #81387346
+# %% ../../nbs/models/encoders.ipynb #aa4f28fe
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here: predictions from two towers, checkpoints without pickles."
     scale = "affinity"    # what a prediction is; see `isaac.predictors`
@@ -177,11 +178,28 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
         if len(drug) != len(target): raise InputError(f"{len(drug):,} SMILES for {len(target):,} sequences; a pair needs one of each")
         return self.score(self.encode_drugs(drugs)[drug], self.encode_targets(targets)[target])
 
+    @property
+    def config(self) -> dict:
+        "The arguments of the constructor, as in `config.json`."
+        return json.loads(json.dumps(self._hub_mixin_config or {}))
+
     @classmethod
     def _from_pretrained(cls, *, model_id, **options):
         options["strict"] = True
-        with contextlib.redirect_stdout(io.StringIO()): return super()._from_pretrained(model_id=model_id, **options)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()): return super()._from_pretrained(model_id=model_id, **options)
+        except (OSError, RuntimeError, SafetensorError) as e: raise IsaacError(f"{model_id} holds no weights for {cls.__name__}: {e}") from e
 
     @classmethod
     def _load_as_pickle(cls, model, model_file, *_):
         raise IsaacError(f"{model_file} is a pickle, which can run code when it is read; only model.safetensors is accepted")
+
+# %% ../../nbs/models/encoders.ipynb #34189820
+def untrained(model: TwoTowerModel | type[TwoTowerModel], # an example, or a class for its default settings
+              seed: int = 0,                              # of the weights
+             ) -> TwoTowerModel:                          # on the CPU, in evaluation mode
+    "A newly initialised model of the same architecture."
+    kind, config = (model, {}) if isinstance(model, type) else (type(model), model.config)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(stream_key("untrained", seed) >> np.uint64(1)))
+        return kind(**config).eval()
