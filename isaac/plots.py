@@ -245,7 +245,7 @@ def _dose_panel(axes: Axes, rows: pd.DataFrame, style: dict, doses: list[str]) -
     if len(missing) > 3: missing = [f"{len(missing)} conditions without a value"]
     axes.set_xlabel("\n".join(["residues edited", *missing]))
 
-# %% ../nbs/18_plots.ipynb #c947fe4c
+# %% ../nbs/18_plots.ipynb #d8de396e
 def _dose_response(figure: FigureBase, rows: pd.DataFrame, score: str, level: float) -> None:
     "Draw the dose–response panels into a figure."
     style, doses, panels = looks(list(pd.unique(rows["matching"]))), dose_order(rows["dose"]), list(rows.groupby("panel", sort=False))
@@ -256,7 +256,7 @@ def _dose_response(figure: FigureBase, rows: pd.DataFrame, score: str, level: fl
         axes.set_title(panel)
         axes.label_outer()
     grid[0].set_ylabel(f"{score}, {percent(level)} interval")
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
 
 # %% ../nbs/18_plots.ipynb #a66a314b
 def dose_response(scores: pd.DataFrame, # score frame; see `score_rows`
@@ -285,7 +285,7 @@ def _arms_row(axes: Axes, arms: dict[str, np.ndarray], edges: np.ndarray) -> Non
         if middle > 0: axes.plot(middle, -0.02, "^", ms=7, color=colour, clip_on=False, transform=axes.get_xaxis_transform(), zorder=4)
     axes.set_ylim(0, None)
 
-# %% ../nbs/18_plots.ipynb #8346480f
+# %% ../nbs/18_plots.ipynb #39178a25
 def _arm_distributions(figure: FigureBase, chosen: pd.DataFrame, unit: str) -> None:
     "Draw one row per matching into a figure."
     matchings = list(pd.unique(chosen["matching"]))
@@ -304,7 +304,7 @@ def _arm_distributions(figure: FigureBase, chosen: pd.DataFrame, unit: str) -> N
     first = chosen.iloc[0]
     _log_axis(grid[-1], f"mean |Δ| per pair under {brief(first['operator'])}, {dose_name(str(first['dose']))} ({unit}, logarithmic axis)")
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles[::-1], labels[::-1], loc="outside upper right", ncols=2)
+    figure.legend(handles[::-1], labels[::-1], loc="outside upper left", ncols=2)
 
 # %% ../nbs/18_plots.ipynb #f11b6669
 def _log_axis(axes: Axes, label: str) -> None:

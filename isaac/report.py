@@ -147,7 +147,7 @@ def facts(row: pd.Series, frames: dict, manifest: dict) -> list[dict]: # name, v
             {"name": "Targets not auditable", "value": f"{number(never)} of {number(total)}",
              "note": f"and {number(refused['target_id'].nunique() - never)} more not under every condition"}]
 
-# %% ../nbs/19_report.ipynb #f8436b2a
+# %% ../nbs/19_report.ipynb #721902a0
 def headline(scores: pd.DataFrame, level: str = "95 %") -> Table | None:
     "RS with interval, C_sep and OVL per condition on common support, own support beside it; primary first."
     keys = ["model", "operator", "matching", "dose"]
@@ -165,7 +165,7 @@ def headline(scores: pd.DataFrame, level: str = "95 %") -> Table | None:
     rows = rows.merge(own, on=keys, how="left").assign(group=np.where(is_primary, "Primary endpoint", "Exploratory · " + rows["panel"]))
     rows = rows.iloc[np.argsort(~is_primary.to_numpy(), kind="stable")]
     heads |= {"pairs": "Pairs", "own_value": "RS, own support", "own_pairs": "Pairs, own"}
-    rows["own_pairs"] = [number(None if pd.isna(n) else int(n)) for n in rows["own_pairs"]]
+    rows["own_pairs"] = rows["own_pairs"].astype("Int64")
     return as_table(rows, heads, "Reliance under every condition, on the pairs auditable in all of them (common support)", by="group")
 
 # %% ../nbs/19_report.ipynb #d3dc8a7a
