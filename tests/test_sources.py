@@ -73,7 +73,8 @@ def files_in(folder): return sorted(p.name for p in folder.rglob("*") if p.is_fi
 
 # Mirrors
 
-def test_directory_mirror_is_used_in_place(mirror, cache):
+def test_directory_mirror_is_used_in_place(mirror, cache, monkeypatch):
+    monkeypatch.setenv("ISAAC_MIRROR", str(mirror))
     assert fetch(NAME) == mirror / PATH
     assert files_in(cache) == []
 
