@@ -1,0 +1,116 @@
+"""The audit on real kinases with a real (untrained) network: exact reuse, and independence of order, batches and company."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from isaac.audit import AuditConfig, audit, load_result
+from isaac.core import InputError, IsaacError
+from isaac.datasets import load_davis
+from isaac.engine import respond
+from isaac.models import DeepDTA
+from isaac.models.encoders import untrained
+from isaac.plan import validated
+from isaac.predictors import FunctionPredictor
+from isaac.priors import KlifsPocket
+
+KINASES = ["ABL1(T315I)-nonphosphorylated", "ABL1-phosphorylated", "EGFR", "JAK1(JH1domain-catalytic)", "JAK1(JH2domain-pseudokinase)", "AURKA", "MTOR",
+           "SRC", "ROCK2", "TRPM6"]
+OPTIONS = dict(operators=["substitute"], doses=[5, "100%"], repeats=1, intervention_seeds=2, bootstrap_draws=200, progress=False)
+
+
+@pytest.fixture(scope="module")
+def davis(mirror):
+    data = load_davis()
+    return data.select(data.pairs["pair_id"][data.pairs["target_id"].isin(KINASES) & data.pairs["drug_id"].isin(data.drugs["drug_id"][:6])])
+
+
+@pytest.fixture(scope="module")
+def prior(davis): return KlifsPocket().annotate(davis.targets[davis.targets["target_id"].isin(KINASES)])
+
+
+@pytest.fixture(scope="module")
+def model(): return untrained(DeepDTA, seed=0)
+
+
+@pytest.fixture(scope="module")
+def result(davis, prior, model): return audit(model, davis, prior, **OPTIONS)
+
+
+def test_towers_plain_predict_and_other_batches_agree(result, model):
+    plain = FunctionPredictor(model.predict, max_target_length=model.max_target_length)
+    for other in (respond(result.plan, plain), respond(result.plan, model, chunk=5)):
+        assert np.abs(other.table["value"] - result.responses.table["value"]).max() <= 1e-5
+    assert result.responses.account["route"] == "towers" and result.responses.account["predicted"] < result.responses.account["asked"]
+
+
+def test_the_same_audit_twice_and_with_rows_permuted_is_identical(result, davis, prior, model):
+    pd.testing.assert_frame_equal(audit(model, davis, prior, **OPTIONS).scores(), result.scores())
+    mixed = davis.select(davis.pairs["pair_id"].sample(frac=1, random_state=3))
+    pd.testing.assert_frame_equal(audit(model, mixed, prior, **OPTIONS).scores(), result.scores())
+
+
+def test_a_saved_audit_is_scored_the_same_years_later(result, tmp_path):
+    kept = load_result(result.save(tmp_path / "run"))
+    pd.testing.assert_frame_equal(kept.scores(), result.scores())
+    pd.testing.assert_frame_equal(kept.targets(), result.targets())
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["config"]["primary"] == {"operator": "substitute", "matching": "geometry", "dose": 5, "score": "RS"}
+    result.save(tmp_path / "run")
+    with pytest.raises(InputError, match="does not hold a finished audit.*responses.parquet"): load_result(tmp_path)
+
+
+def test_the_manifest_is_there_before_the_model_is_asked(davis, prior, tmp_path):
+    def broken(smiles, sequences):
+        assert (tmp_path / "run" / "manifest.json").exists()
+        return np.full(len(smiles), np.nan)
+    with pytest.raises(InputError, match="no finite number"): audit(broken, davis, prior, out=tmp_path / "run", **OPTIONS)
+    assert "primary" in json.loads((tmp_path / "run" / "manifest.json").read_text())["config"]
+
+
+def test_another_audit_is_never_overwritten(davis, prior, model, tmp_path):
+    audit(model, davis, prior, out=tmp_path / "run", **OPTIONS)
+    with pytest.raises(InputError, match="holds another audit.*model"): audit(untrained(DeepDTA, seed=1), davis, prior, out=tmp_path / "run", **OPTIONS)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"): audit(model, davis, prior, out=tmp_path / "thesis", **OPTIONS)
+
+
+def test_common_support_is_what_all_conditions_share(result):
+    common, own = result.scores("common"), result.scores("own")
+    assert common["pairs"].nunique() == 1 and (own["pairs"].to_numpy() >= common["pairs"].to_numpy()).all()
+    assert (result.scores()["endpoint"] == "primary").sum() == 1
+    listed = set(result.plan.unauditable["target_id"])
+    assert {"ROCK2", "TRPM6"} <= listed and result.plan.unauditable["reason"].str.len().min() > 10
+
+
+def test_two_domains_of_one_sequence_are_different_sites(result):
+    pairs = result.plan.pairs.drop_duplicates("target_id").set_index("target_id")
+    one, two = pairs.loc["JAK1(JH1domain-catalytic)"], pairs.loc["JAK1(JH2domain-pseudokinase)"]
+    assert one["sequence"] == two["sequence"] and one["site"] != two["site"]
+
+
+def test_residues_are_named_as_a_chemist_writes_them(result):
+    names = result.strongest(20)["residues"].str.cat(sep=", ")
+    assert all(pd.Series(names.split(", ")).str.fullmatch(r"[A-Z]\d+ · [^\d].*\d+"))
+    gatekeeper = result.prior.query("target_id == 'EGFR' and label == '45'")
+    assert gatekeeper["position"].item() == 789
+
+
+def test_a_wrong_model_or_prior_is_named(davis, prior, model):
+    class Liar(DeepDTA):
+        def score(self, drug_codes, target_codes): return super().score(drug_codes, target_codes) + 0.01
+        def predict(self, smiles, sequences): return super().predict(smiles, sequences) + 1
+    with pytest.raises(IsaacError, match="towers and its predict disagree"): audit(untrained(Liar, seed=0), davis, prior, **OPTIONS)
+    with pytest.raises(IsaacError, match=r"shape \(1,\)"): audit(lambda s, t: [1.0], davis, prior, **OPTIONS)
+    short = davis.frame.assign(sequence=davis.frame["sequence"].str[:50])
+    with pytest.raises(InputError, match="does not fit the targets") as error: audit(model, short, prior, **OPTIONS)
+    assert any("EGFR" in p.where and p.value == 789 for p in error.value.problems)
+
+
+def test_configurations_report_every_mistake():
+    with pytest.raises(InputError) as error: validated(AuditConfig, operatos=["mask"], repeats=0, matchings=["nearby"])
+    assert {p.field for p in error.value.problems} == {"operatos", "repeats", "matchings"}
+    with pytest.raises(InputError, match="config or options"): audit(None, None, None, AuditConfig(), repeats=3)
