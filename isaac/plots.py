@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['MECHANISTIC', 'CONTROL', 'INK', 'MUTED', 'GRID', 'PAPER', 'CSS_NAMES', 'STYLE', 'FONTS', 'SCORE_LABELS', 'REFERENCES',
-           'LOOKS', 'Chart', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name', 'looks', 'score_rows',
-           'value_text', 'forest', 'dose_response', 'arm_distributions', 'target_ranking', 'overview']
+           'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
+           'looks', 'score_rows', 'value_text', 'forest', 'dose_response', 'arm_distributions', 'target_ranking',
+           'overview']
 
-# %% ../nbs/18_plots.ipynb #f9b262aa
+# %% ../nbs/18_plots.ipynb #cf711735
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -45,7 +47,15 @@ STYLE = {
     "grid.linewidth": 0.7, "lines.linewidth": 1.4, "lines.markersize": 5.5, "svg.fonttype": "none", "patch.linewidth": 0.8,
 }
 
-# %% ../nbs/18_plots.ipynb #69a12ebd
+# %% ../nbs/18_plots.ipynb #8e5b3037
+@contextmanager
+def browser_fonts() -> Iterator[None]:
+    "In SVG the reader's machine chooses the font, so a letter missing from Matplotlib's own is no fault."
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+# %% ../nbs/18_plots.ipynb #2fffb787
 @contextmanager
 def canvas(width: float,  # inches
            height: float, # inches
@@ -54,15 +64,16 @@ def canvas(width: float,  # inches
     with mpl.rc_context(STYLE):
         chart = Chart(figsize=(width, height), layout="constrained", facecolor=PAPER)
         yield chart
-        chart.draw_without_rendering()
+        with browser_fonts(): chart.draw_without_rendering()
+        chart.set_layout_engine("none")
 
-# %% ../nbs/18_plots.ipynb #51f113d5
+# %% ../nbs/18_plots.ipynb #0f37dfe1
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 
 def to_svg(chart: Chart) -> str: # one <svg> element
     "The chart as one self-contained, deterministic SVG element with its description as label."
     stream = io.StringIO()
-    with mpl.rc_context({**STYLE, "svg.hashsalt": "isaac"}):
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "isaac"}), browser_fonts():
         chart.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = stream.getvalue()
     text = re.sub(r"\s*<metadata>.*?</metadata>|<!--.*?-->\n?", "", text[text.index("<svg"):], flags=re.DOTALL)
