@@ -274,7 +274,7 @@ def run_scores(codes: np.ndarray,   # residue codes, shape (L,)
     scores = sum(by_letter[run[:, offset], offset:offset + len(codes)] for offset in range(last - first))
     return scores, (~gap).sum(axis=1)
 
-# %% ../nbs/05_priors.ipynb #051c9db5
+# %% ../nbs/05_priors.ipynb #5ac2eb45
 def chain(codes: np.ndarray,   # residue codes, shape (L,)
           pockets: np.ndarray, # shape (k, 85)
          ) -> tuple[np.ndarray, np.ndarray]: # scores, shape (k,), hundredths; residue of every position, shape (k, 85), −1 where none
@@ -284,10 +284,9 @@ def chain(codes: np.ndarray,   # residue codes, shape (L,)
     for first, last in zip(RUNS[:-1], RUNS[1:], strict=True):
         scores, size = run_scores(codes, pockets, first, last)
         reach, origin = nearest_best(ends, SPACING_COSTS)
-        target = np.arange(length)[None] + size[:, None]
-        ok = (target <= length) & (size > 0)[:, None]
         laid = np.full_like(ends, -10**9)
-        laid[np.nonzero(ok)[0], target[ok]] = (reach[:, :-1] + scores - RUN_COST)[ok]
+        for i, n in enumerate(size):
+            if 0 < n <= length: laid[i, n:] = reach[i, :length + 1 - n] + scores[i, :length + 1 - n] - RUN_COST
         steps.append((laid > ends, origin, size))
         ends = np.maximum(ends, laid)
     at, score = ends.argmax(axis=1), ends.max(axis=1)
@@ -424,7 +423,7 @@ def find_domains(sequence: str, library: PocketLibrary,
         codes[residues.min():residues.max() + 1] = BLOCKED
     return sorted(found, key=lambda d: d.positions.max())
 
-# %% ../nbs/05_priors.ipynb #a3612aa0
+# %% ../nbs/05_priors.ipynb #bc91b223
 def words(sequence: str,    # amino-acid letters
          ) -> np.ndarray:   # int64, sorted, distinct
     "The distinct six-letter words of a sequence, as numbers."
@@ -434,7 +433,7 @@ def words(sequence: str,    # amino-acid letters
 
 def recognise(sequences: Iterable[str], # amino-acid letters
               proteins: pd.DataFrame,   # uniprot, sequence
-             ) -> list[tuple[str, float]]: # UniProt id ("" if none shares half of the words), share of words
+             ) -> list[tuple[str, float]]: # UniProt id ("" if none shares 20 words and half of them), share of words
     "The canonical protein that shares most six-letter words with each sequence."
     lists = [words(s) for s in proteins.sequence]
     owner = np.repeat(np.arange(len(lists)), [len(w) for w in lists])
@@ -446,7 +445,7 @@ def recognise(sequences: Iterable[str], # amino-acid letters
         hits = np.repeat(low, high - low) + np.arange((high - low).sum()) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
         count = np.bincount(owner[hits], minlength=len(lists))
         share = count.max() / max(1, len(asked))
-        found.append((proteins.uniprot.iloc[count.argmax()] if share >= 0.5 else "", float(share)))
+        found.append((proteins.uniprot.iloc[count.argmax()] if share >= 0.5 and count.max() >= 20 else "", float(share)))
     return found
 
 # %% ../nbs/05_priors.ipynb #df0352a9
