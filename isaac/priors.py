@@ -31,7 +31,7 @@ SEGMENTS = (("I", 1, 3), ("g.l", 4, 9), ("II", 10, 13), ("III", 14, 19), ("αC",
             ("c.l", 68, 75), ("VII", 76, 78), ("VIII", 79, 79), ("xDFG", 80, 83), ("a.l", 84, 85))
 SEGMENT_OF = np.array([name for name, first, last in SEGMENTS for _ in range(first, last + 1)], dtype=object)
 
-# %% ../nbs/05_priors.ipynb #efffab42
+# %% ../nbs/05_priors.ipynb #edc26546
 TABLE_COLUMNS = ["target_id", "drug_id", "position", "label", "segment", "source"]
 COVERAGE_COLUMNS = ["target_id", "placed", "exact", "gaps", "method", "status", "note"]
 OTHERS_COLUMNS = ["target_id", "position"]
@@ -40,6 +40,7 @@ def _missing_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) ->
     "A problem for every column that is not there."
     return [Problem(where, "column", c, "missing") for c in columns if c not in frame]
 
+# %% ../nbs/05_priors.ipynb #887b58b9
 def _bad_positions(frame: pd.DataFrame, where: str) -> list[Problem]:
     "A problem for every row whose position is no whole number ≥ 0."
     number = pd.to_numeric(frame.position, errors="coerce")
@@ -47,6 +48,7 @@ def _bad_positions(frame: pd.DataFrame, where: str) -> list[Problem]:
     return [Problem(f"{where} row {i}, target {t}", "position", v, "not a whole number ≥ 0 (positions are 0-based)")
             for i, t, v in zip(np.flatnonzero(bad), frame.target_id[bad], frame.position[bad], strict=True)]
 
+# %% ../nbs/05_priors.ipynb #92f05df6
 def _repeated(frame: pd.DataFrame, where: str) -> list[Problem]:
     "A problem for every row that names a residue again."
     keys = [c for c in ("target_id", "drug_id", "position") if c in frame]
@@ -54,7 +56,7 @@ def _repeated(frame: pd.DataFrame, where: str) -> list[Problem]:
     return [Problem(f"{where} row {i}, target {t}", "position", v, "named twice")
             for i, t, v in zip(np.flatnonzero(again), frame.target_id[again], frame.position[again], strict=True)]
 
-# %% ../nbs/05_priors.ipynb #ac946df4
+# %% ../nbs/05_priors.ipynb #098fadb9
 PARTS = {"table": TABLE_COLUMNS, "coverage": COVERAGE_COLUMNS, "others": OTHERS_COLUMNS}
 
 def _malformed(prior: "Prior") -> list[Problem]:
@@ -66,6 +68,7 @@ def _malformed(prior: "Prior") -> list[Problem]:
         problems += _bad_positions(frame, where) or _repeated(frame, where)
     return problems
 
+# %% ../nbs/05_priors.ipynb #cca42ebb
 def _outside(prior: "Prior", length: dict[str, int]) -> list[Problem]:
     "A problem for every unknown target and every position beyond its sequence."
     problems = []
@@ -120,7 +123,7 @@ class Prior:
         return (f"<p><b>Prior {self.name}</b>: {len(self.table):,} residues on {len(self.positions):,} targets</p>"
                 + status.to_html(index=False, border=0))
 
-# %% ../nbs/05_priors.ipynb #67d150c3
+# %% ../nbs/05_priors.ipynb #76d84cb6
 RESIDUE = re.compile(r"([A-Z])(\d+)")
 
 def _named_positions(table: pd.DataFrame, sequence: dict[str, str]) -> tuple[list, list[Problem]]:
@@ -135,6 +138,7 @@ def _named_positions(table: pd.DataFrame, sequence: dict[str, str]) -> tuple[lis
         problems.append(Problem(f"prior row {i}, target {target}", "residue", name, reason))
     return positions, problems
 
+# %% ../nbs/05_priors.ipynb #3ddf9ec3
 def prior_from_table(table: pd.DataFrame,   # target_id; residue ("T790") or position (0-based); drug_id, label, segment, source if wanted
                      targets: pd.DataFrame, # target_id, sequence
                      name: str = "user",
@@ -154,7 +158,7 @@ def prior_from_table(table: pd.DataFrame,   # target_id; residue ("T790") or pos
     defaults = {"drug_id": None, "label": "", "segment": "", "source": name}
     return Prior(name, table.assign(**{c: v for c, v in defaults.items() if c not in table}), coverage).check(targets)
 
-# %% ../nbs/05_priors.ipynb #e7969399
+# %% ../nbs/05_priors.ipynb #61610643
 GAP, UNKNOWN, BLOCKED = -1, 20, 21
 LETTER_CODE = np.full(256, UNKNOWN, np.uint8)
 LETTER_CODE[[ord(a) for a in AMINO_ACIDS]] = np.arange(20)
@@ -164,6 +168,7 @@ def encode(sequence: str,  # amino-acid letters; unusual ones become unknown
     "Letters as indices into `AMINO_ACIDS`, 20 where unknown."
     return LETTER_CODE[np.frombuffer(sequence.encode("latin1"), np.uint8)]
 
+# %% ../nbs/05_priors.ipynb #971a6c95
 def encode_pocket(pocket: str,  # 85 letters, `-` or `_` where KLIFS has no residue
                  ) -> np.ndarray: # int8, shape (85,), −1 for gaps
     "A pocket string as codes."
@@ -258,9 +263,10 @@ def nearest_best(ends: np.ndarray,                 # int32, shape (k, n): score 
         best, came = np.maximum(best, value), np.where(value > best, origin, came)
     return best, came
 
-# %% ../nbs/05_priors.ipynb #d9a30bcc
+# %% ../nbs/05_priors.ipynb #6a060e48
 RUN_COST, SPACING_COSTS = 800, ((0, 25), (1000, 2)) # hundredths of a BLOSUM62 unit
 
+# %% ../nbs/05_priors.ipynb #fe938519
 def run_scores(codes: np.ndarray,   # residue codes, shape (L,)
                pockets: np.ndarray, # shape (k, 85)
                first: int, last: int, # the run: positions first … last − 1
@@ -358,7 +364,7 @@ def trim_strays(positions: np.ndarray, # residue of every position, −1 where n
     if len(placed) - last >= shortest: positions[placed[last:]] = -1
     return positions
 
-# %% ../nbs/05_priors.ipynb #fbc7477b
+# %% ../nbs/05_priors.ipynb #48610c2b
 MINIMUM_SCORE, MINIMUM_OWN_SCORE = 5000, 3500 # hundredths of a BLOSUM62 unit; see the null distributions below
 
 @dataclass(frozen=True)
@@ -370,6 +376,7 @@ class Placement:
     exact: np.ndarray     # whether that residue has the pocket's letter, shape (85,)
     aligned: bool         # whether the residue-by-residue alignment was needed
 
+# %% ../nbs/05_priors.ipynb #74254bc5
 def place(codes: np.ndarray,  # residue codes
           library: PocketLibrary, pocket: int, score: int,
           positions: np.ndarray, # from the chain of runs
@@ -387,7 +394,7 @@ def place(codes: np.ndarray,  # residue codes
         if own: positions = trim_strays(positions, exact(positions))
     return Placement(pocket, int(score), positions, exact(positions), aligned)
 
-# %% ../nbs/05_priors.ipynb #60bc132b
+# %% ../nbs/05_priors.ipynb #63f23029
 def chains(codes: np.ndarray, library: PocketLibrary,
            more: Iterable[int] = (), # rows of the library to be tried besides the likeliest
           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # rows tried, their scores, their positions
@@ -395,6 +402,7 @@ def chains(codes: np.ndarray, library: PocketLibrary,
     rows = np.unique(np.r_[library.candidates(codes), np.asarray(more, int)].astype(int))
     return rows, *chain(codes, library.codes[rows])
 
+# %% ../nbs/05_priors.ipynb #fb82c7e6
 def best_row(rows: np.ndarray, scores: np.ndarray,
              own: Iterable[int],   # pockets of the same protein, rows of the library
              named: Iterable[int], # pockets of the same name
@@ -423,7 +431,7 @@ def find_domains(sequence: str, library: PocketLibrary,
         codes[residues.min():residues.max() + 1] = BLOCKED
     return sorted(found, key=lambda d: d.positions.max())
 
-# %% ../nbs/05_priors.ipynb #bc91b223
+# %% ../nbs/05_priors.ipynb #6a981c5a
 def words(sequence: str,    # amino-acid letters
          ) -> np.ndarray:   # int64, sorted, distinct
     "The distinct six-letter words of a sequence, as numbers."
@@ -431,6 +439,7 @@ def words(sequence: str,    # amino-acid letters
     if len(codes) < 6: return np.empty(0, np.int64)
     return np.unique(np.lib.stride_tricks.sliding_window_view(codes, 6) @ (21 ** np.arange(6)))
 
+# %% ../nbs/05_priors.ipynb #dff676ea
 def recognise(sequences: Iterable[str], # amino-acid letters
               proteins: pd.DataFrame,   # uniprot, sequence
              ) -> list[tuple[str, float]]: # UniProt id ("" if none shares 20 words and half of them), share of words
@@ -541,7 +550,7 @@ def choose(domains: list[Placement], library: PocketLibrary, text: str) -> tuple
     spans = ", ".join(f"{names[d.pocket]} at {d.positions[d.positions >= 0].min() + 1}–{d.positions.max() + 1}" for d in domains)
     return index, f"{len(domains)} kinase domains ({spans}); {how}"
 
-# %% ../nbs/05_priors.ipynb #c91b0688
+# %% ../nbs/05_priors.ipynb #80f926c5
 STATUS = {
     "placed": "the kinase's own pocket, complete but for five positions at most",
     "homology": "fewer than nine in ten placed residues have the pocket's letter: the pocket of another kinase, by homology only",
@@ -549,13 +558,14 @@ STATUS = {
     "absent": "the protein has a KLIFS pocket, but this sequence lacks the kinase domain",
     "no KLIFS pocket": "no KLIFS pocket is like any part of the sequence"}
 
+# %% ../nbs/05_priors.ipynb #d720c4bd
 def status_of(placement: Placement, letters: np.ndarray) -> str: # a key of `STATUS`
     "Judge a placement by its exact and its missing residues."
     placed, exact = (placement.positions >= 0).sum(), placement.exact.sum()
     if exact < 0.9 * placed: return "homology"
     return "partial" if (letters != GAP).sum() - placed > 5 else "placed"
 
-# %% ../nbs/05_priors.ipynb #0e8609ff
+# %% ../nbs/05_priors.ipynb #da779928
 def missing_segments(placement: Placement, letters: np.ndarray) -> str: # "I1–3, g.l4"; empty if none
     "Pocket positions without a residue, as people write them."
     lost, parts = (placement.positions < 0) & (letters != GAP), []
@@ -564,6 +574,7 @@ def missing_segments(placement: Placement, letters: np.ndarray) -> str: # "I1–
         if len(numbers): parts.append(name + (f"{numbers[0]}–{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"))
     return ", ".join(parts)
 
+# %% ../nbs/05_priors.ipynb #14f8ae2f
 def describe(placement: Placement, library: PocketLibrary) -> dict: # placed, exact, gaps, method, status, note
     "One row of coverage for a placed pocket."
     letters, entry = library.codes[placement.pocket], library.table.iloc[placement.pocket]
@@ -576,6 +587,7 @@ def describe(placement: Placement, library: PocketLibrary) -> dict: # placed, ex
     if exact < 0.5 * placed: note += "; below 50 % identity the alignment itself is uncertain"
     return {"placed": placed, "exact": exact, "gaps": gaps, "method": method, "status": status, "note": note}
 
+# %% ../nbs/05_priors.ipynb #20a85dda
 def describe_absence(uniprot: str,  # the protein recognised, "" if none
                      share: float,  # share of words
                      library: PocketLibrary,
@@ -603,13 +615,14 @@ def check_targets(targets: pd.DataFrame) -> None:
             problems.append(Problem(f"{where} ({target})", "sequence", sequence, f"not amino-acid letters: {' '.join(odd)}"))
     if problems: raise InputError(f"{len({p.where for p in problems}):,} of {len(targets):,} targets are unusable", problems)
 
-# %% ../nbs/05_priors.ipynb #01467401
+# %% ../nbs/05_priors.ipynb #605f2737
 def names_of(target, # one row of the targets, as a dict
             ) -> set[str]: # upper-case names
     "Every name a target goes by: its id without what stands in brackets, gene, UniProt id."
     given = [target["target_id"], re.split(r"[(\s]", target["target_id"])[0]] + [target.get(c) for c in ("gene", "gene_name", "uniprot")]
     return {g.upper() for g in given if isinstance(g, str) and g}
 
+# %% ../nbs/05_priors.ipynb #e06b5f85
 def rows_named(table: pd.DataFrame, names: set[str]) -> np.ndarray: # rows of the library
     "Pockets that go by one of these names."
     return np.flatnonzero(np.any([table[c].str.upper().isin(names) for c in ("name", "gene_name", "uniprot")], axis=0))
@@ -628,13 +641,14 @@ def domains_by_sequence(targets: pd.DataFrame, # target_id, sequence, …
         found[sequence] = find_domains(sequence, library, own, rows_named(library.table, names[sequence])), uniprot, share
     return found
 
-# %% ../nbs/05_priors.ipynb #7c9e78c6
+# %% ../nbs/05_priors.ipynb #358f98da
 def _rows(target: str, placement: Placement, library: PocketLibrary) -> pd.DataFrame:
     "The rows of a prior's table for one placed pocket."
     at, entry = np.flatnonzero(placement.positions >= 0), library.table.iloc[placement.pocket]
     return pd.DataFrame({"target_id": target, "drug_id": None, "position": placement.positions[at], "label": (at + 1).astype(str),
                          "segment": SEGMENT_OF[at], "source": f"{entry.source}: {entry['name']}"})
 
+# %% ../nbs/05_priors.ipynb #aa46e447
 @dataclass(frozen=True)
 class KlifsPocket:
     "The 85-residue KLIFS pocket as a prior (van Linden et al. 2014; Kanev et al. 2021)."
