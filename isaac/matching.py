@@ -49,14 +49,14 @@ def make_site(sequence: str,               # residues, one letter each
     key = stream_key(sequence, hash64(",".join(map(str, prior))))
     return Site(sequence, prior[(prior >= first) & (prior < last)], usable, key)
 
-# %% ../nbs/11_matching.ipynb #98f3f49a
+# %% ../nbs/11_matching.ipynb #e00d3a31
 def draw_residues(candidates: np.ndarray, # 0-based residues to draw from, shape (candidates,)
                   size: int,              # how many, at most as many as there are
                   keys: np.ndarray,       # one stream key per draw, uint64, shape (draws,)
                  ) -> np.ndarray:         # 0-based residues in dose order, shape (draws, size)
     "Draw without replacement, uniformly; the first k columns are the draw of size k."
     words = random_bits(keys[:, None], candidates)
-    first = np.argpartition(words, size - 1, axis=1)[:, :size] if size < len(candidates) else np.arange(len(candidates))[None].repeat(len(keys), 0)
+    first = np.argpartition(words, size - 1, axis=1)[:, :size]
     order = np.argsort(np.take_along_axis(words, first, axis=1), axis=1)
     return candidates[np.take_along_axis(first, order, axis=1)]
 

@@ -6,13 +6,13 @@
 __all__ = ['OPERATORS', 'to_letters', 'to_strings', 'mask', 'alanine', 'shuffle', 'substitution_table', 'substitute',
            'conservative', 'radical', 'edit_letters', 'apply_edits']
 
-# %% ../nbs/10_operators.ipynb #d76c289f
+# %% ../nbs/10_operators.ipynb #7a0cfd42
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-from .core import AMINO_ACIDS, InputError, Problem, random_bits, random_uniform, stream_key
+from .core import AMINO_ACIDS, InputError, Problem, random_bits, random_uniform
 
 # %% ../nbs/10_operators.ipynb #28021bf5
 def to_letters(sequence: str,  # residues, one ASCII letter each

@@ -287,12 +287,11 @@ def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, seque
     return Plan(make_cells(design), variants, _edit_table(blocks, pairs, variants, sites), pairs,
                 _unauditable(pairs, sites, prior, design, refused), design, reading)
 
-# %% ../nbs/12_plan.ipynb #aaa84227
+# %% ../nbs/12_plan.ipynb #a577c93b
 def _unauditable(pairs: pd.DataFrame, sites: list[Site], prior, design: Design, refused: list[tuple]) -> pd.DataFrame:
     "One row per target and refused (matching, dose), with the number of pairs it costs and the reason."
     size = prior.table.groupby("target_id")["position"].nunique()
-    status = dict(zip(prior.coverage["target_id"], prior.coverage["status"] + prior.coverage["note"].fillna("").map(lambda n: f" ({n})" if n else ""),
-                      strict=True)) if len(prior.coverage) else {}
+    status = {r.target_id: f"{r.status} ({r.note})" if r.note else r.status for r in prior.coverage.fillna("").itertuples()}
     count = pairs.groupby(["target_id", "site"], sort=True).size()
     of_site = {row: [tuple(r[1:]) for r in rows] for row, rows in groupby(sorted(refused, key=itemgetter(0)), key=itemgetter(0))}
     rows = []
@@ -336,7 +335,7 @@ def save_plan(plan: Plan, directory: str | Path) -> Path:
     write_json(Path(directory, "design.json"), {"design": plan.design.model_dump(), "reading": vars(plan.reading), "hash": plan.hash})
     return Path(directory)
 
-# %% ../nbs/12_plan.ipynb #6e86470e
+# %% ../nbs/12_plan.ipynb #609011d2
 def load_plan(directory: str | Path) -> Plan:
     "Read a plan back. Raises `InputError` if a table is missing, of another schema, or not the one that was saved."
     missing = [name for name in (*(f"{t}.parquet" for t in TABLES), "design.json") if not Path(directory, name).exists()]
@@ -344,5 +343,6 @@ def load_plan(directory: str | Path) -> Plan:
     kept = json.loads(Path(directory, "design.json").read_text())
     plan = Plan(**{t: read_table(Path(directory, f"{t}.parquet")) for t in TABLES},
                 design=validated(Design, **kept["design"]), reading=Reading(**kept["reading"]))
-    if plan.hash != kept["hash"]: raise InputError(f"The plan in {directory} is not the one that was saved", advice="Its files were changed; make the plan again")
+    if plan.hash != kept["hash"]:
+        raise InputError(f"The plan in {directory} is not the one that was saved", advice="Its files were changed; make the plan again")
     return plan

@@ -139,7 +139,7 @@ def _bin_shares(codes: np.ndarray, # bin per pair and draw, shape (pairs, draws)
     flat = (np.arange(len(codes))[:, None] * BINS + codes).ravel()
     return np.bincount(flat, minlength=len(codes) * BINS).reshape(len(codes), BINS) / codes.shape[1]
 
-# %% ../nbs/15_scores.ipynb #2c3fcf07
+# %% ../nbs/15_scores.ipynb #6e492ecf
 def _histograms(c: Contrast) -> np.ndarray:
     "Shares of both arms' |Δ| in common quantile bins, side by side."
     sizes = [np.abs(x) for x in (c.mechanistic, c.control)]
@@ -147,7 +147,9 @@ def _histograms(c: Contrast) -> np.ndarray:
     edges = np.unique(np.quantile(np.concatenate(sizes, axis=None), np.linspace(0, 1, BINS + 1)[1:-1]))
     return np.hstack([_bin_shares(np.searchsorted(edges, x)) for x in sizes])
 
-overlap = Score("OVL", "overlap of the arms' |Δ| (Weitzman 1970), 0–1", _histograms, lambda x, c: np.minimum(x[..., :BINS], x[..., BINS:]).sum(axis=-1))
+def _common(x: np.ndarray, c: Contrast) -> np.ndarray: return np.minimum(x[..., :BINS], x[..., BINS:]).sum(axis=-1)
+
+overlap = Score("OVL", "overlap of the arms' |Δ| (Weitzman 1970), 0–1", _histograms, _common)
 
 # %% ../nbs/15_scores.ipynb #7b9ca671
 def overlap_kde(c: Contrast,

@@ -16,8 +16,8 @@ from isaac.plan import validated
 from isaac.predictors import FunctionPredictor
 from isaac.priors import KlifsPocket
 
-KINASES = ["ABL1(T315I)-nonphosphorylated", "ABL1-phosphorylated", "EGFR", "JAK1(JH1domain-catalytic)", "JAK1(JH2domain-pseudokinase)", "AURKA", "MTOR",
-           "SRC", "ROCK2", "TRPM6"]
+KINASES = ["ABL1(T315I)-nonphosphorylated", "ABL1-phosphorylated", "EGFR", "JAK1(JH1domain-catalytic)", "JAK1(JH2domain-pseudokinase)",
+           "AURKA", "MTOR", "SRC", "ROCK2", "TRPM6"]
 OPTIONS = dict(operators=["substitute"], doses=[5, "100%"], repeats=1, intervention_seeds=2, bootstrap_draws=200, progress=False)
 
 
@@ -72,7 +72,8 @@ def test_the_manifest_is_there_before_the_model_is_asked(davis, prior, tmp_path)
 
 def test_another_audit_is_never_overwritten(davis, prior, model, tmp_path):
     audit(model, davis, prior, out=tmp_path / "run", **OPTIONS)
-    with pytest.raises(InputError, match="holds another audit.*model"): audit(untrained(DeepDTA, seed=1), davis, prior, out=tmp_path / "run", **OPTIONS)
+    with pytest.raises(InputError, match="holds another audit.*model"):
+        audit(untrained(DeepDTA, seed=1), davis, prior, out=tmp_path / "run", **OPTIONS)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"): audit(model, davis, prior, out=tmp_path / "thesis", **OPTIONS)

@@ -36,10 +36,15 @@ def prior_of(positions, others=()):
                            coverage=pd.DataFrame(columns=["target_id", "status", "note"]))
 
 
+def one_pair(sequence):
+    return pd.DataFrame({"pair_id": [0], "drug_id": ["d"], "target_id": ["t"], "smiles": ["CCO"], "sequence": [sequence]})
+
+
 def asked(plan):
     "Every edit with its condition, its target and what was changed."
     variants = plan.variants[["string", "positions", "letters"]].rename_axis("target_variant").reset_index()
-    return plan.edits.merge(plan.cells, on="cell_id").merge(plan.pairs[["pair_id", "target_id", "sequence"]], on="pair_id").merge(variants, on="target_variant")
+    pairs = plan.pairs[["pair_id", "target_id", "sequence"]]
+    return plan.edits.merge(plan.cells, on="cell_id").merge(pairs, on="pair_id").merge(variants, on="target_variant")
 
 
 @settings(max_examples=40)
@@ -111,17 +116,17 @@ def test_geometry_keeps_runs_and_spacing(prior, seed):
 
 def test_golden_edits():
     "The exact edits of a small design: a change here makes every published audit irreproducible."
-    pairs = pd.DataFrame({"pair_id": [0], "drug_id": ["d"], "target_id": ["t"], "smiles": ["CCO"], "sequence": ["MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRV"]})
-    plan = make_plan(pairs, prior_of({"t": [3, 4, 5, 9, 10]}), Reading(),
-                     Design(operators=tuple(OPERATORS), matchings=tuple(MATCHINGS), doses=(2, "100%"), repeats=1, intervention_seeds=1, seed=7, min_prior=2))
+    pairs = one_pair("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRV")
+    design = Design(operators=tuple(OPERATORS), matchings=("uniform", "domain", "geometry"), doses=(2, "100%"), repeats=1, intervention_seeds=1,
+                    seed=7, min_prior=2)
+    plan = make_plan(pairs, prior_of({"t": [3, 4, 5, 9, 10]}), Reading(), design)
     found = asked(plan)[["arm", "operator", "matching", "dose", "string"]]
     golden = pd.read_csv(Path(__file__).parent / "golden" / "edits.csv", dtype=str)
     pd.testing.assert_frame_equal(found.astype(object), golden.astype(object), check_dtype=False)
 
 
 def test_other_pockets_are_no_controls():
-    pairs = pd.DataFrame({"pair_id": [0], "drug_id": ["d"], "target_id": ["t"], "smiles": ["C"], "sequence": ["A" * 40]})
-    plan = make_plan(pairs, prior_of({"t": [0, 1, 2]}, others=[("t", p) for p in range(3, 30)]), Reading(),
+    plan = make_plan(one_pair("A" * 40), prior_of({"t": [0, 1, 2]}, others=[("t", p) for p in range(3, 30)]), Reading(),
                      Design(matchings=("uniform",), operators=("mask",), doses=("100%",), repeats=8, intervention_seeds=1, min_prior=3))
     controls = np.concatenate(asked(plan).query("arm == 'control'")["positions"].to_list())
     assert controls.min() >= 30
@@ -132,7 +137,8 @@ def test_per_drug_priors_are_rows_not_code():
     pairs = pd.DataFrame({"pair_id": [0, 1], "drug_id": ["d", "e"], "target_id": "t", "smiles": ["C", "N"], "sequence": sequence})
     prior = prior_of({"t": [1, 2, 3]})
     prior.table = pd.concat([prior.table, pd.DataFrame({"target_id": "t", "drug_id": "e", "position": [30, 31, 32]})])
-    edits = asked(make_plan(pairs, prior, Reading(), Design(operators=("mask",), matchings=("uniform",), doses=("100%",), repeats=1, intervention_seeds=1, min_prior=3)))
+    design = Design(operators=("mask",), matchings=("uniform",), doses=("100%",), repeats=1, intervention_seeds=1, min_prior=3)
+    edits = asked(make_plan(pairs, prior, Reading(), design))
     positions = edits.query("arm == 'mechanistic'").set_index("pair_id")["positions"]
     assert list(positions[0]) == [1, 2, 3] and list(positions[1]) == [30, 31, 32]
 
@@ -141,7 +147,8 @@ def test_what_cannot_be_audited_is_listed_with_its_reason():
     pairs = pd.DataFrame({"pair_id": range(4), "drug_id": "d", "target_id": ["none", "hidden", "tight", "small"], "smiles": "C",
                           "sequence": ["A" * 50, "C" * 50, "D" * 30, "E" * 50]})
     prior = prior_of({"hidden": range(38, 50), "tight": range(2, 24), "small": range(5)})
-    plan = make_plan(pairs, prior, Reading(max_target_length=40), Design(operators=("mask",), doses=(12, "100%"), repeats=1, intervention_seeds=1, min_prior=5))
+    design = Design(operators=("mask",), doses=(12, "100%"), repeats=1, intervention_seeds=1, min_prior=5)
+    plan = make_plan(pairs, prior, Reading(max_target_length=40), design)
     reasons = plan.unauditable.set_index(["target_id", "matching", "dose"])["reason"]
     assert reasons["none", "all", "all"] == "no prior for this target"
     assert "10 of 12 lie beyond" in reasons["hidden", "all", "all"]

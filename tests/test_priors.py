@@ -380,7 +380,8 @@ def test_the_hash_sees_residues_and_nothing_else():
     one = Prior("p", table)
     assert one.hash == Prior("p", table.assign(source="y")[::-1]).hash
     others = pd.DataFrame({"target_id": ["a"], "position": [0]})
-    different = [Prior("q", table), Prior("p", table.assign(position=[1, 3])), Prior("p", table.assign(drug_id="d")), Prior("p", table, others=others)]
+    different = [Prior("q", table), Prior("p", table.assign(position=[1, 3])), Prior("p", table.assign(drug_id="d")),
+                 Prior("p", table, others=others)]
     assert len({one.hash, *(p.hash for p in different)}) == 5
 
 
