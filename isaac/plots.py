@@ -86,8 +86,8 @@ def to_svg(chart: Chart) -> str: # one <svg> element
     label = f'<svg role="img" aria-label="{html.escape(chart.alt)}"'
     return re.sub(r'<svg(?: width="[^"]*"| height="[^"]*")*', lambda _: label, text, count=1).strip()
 
-# %% ../nbs/18_plots.ipynb #3190e258
-def brief(name: object, length: int = 24) -> str: # at most `length` characters
+# %% ../nbs/18_plots.ipynb #86243075
+def brief(name: object, length: int = 26) -> str: # at most `length` characters
     "A name that fits beside an axis."
     text = "".join(c if c.isprintable() else "�" for c in str(name))
     return text if len(text) <= length else f"{text[:length - 6]}…{text[-5:]}"
@@ -106,22 +106,25 @@ def dose_name(dose: str) -> str: # "20 residues", "all residues", "50 % of resid
     if dose.endswith("%"): return "all residues" if float(dose[:-1]) == 100 else f"{dose[:-1]} % of residues"
     return f"{dose} residue{'s' if dose != '1' else ''}"
 
-# %% ../nbs/18_plots.ipynb #12cba512
+# %% ../nbs/18_plots.ipynb #e35a5b4b
 SCORE_LABELS = {
     "RS": "Reasoning score (share of all movement that is mechanistic)", "log_odds": "Log odds of movement, mechanistic against control",
     "rs_pair": "Mean per-pair share of movement that is mechanistic", "dominance": "P(mechanistic edit moves the model more)",
-    "C_sep": "Separation (Hedges' g between the arms' |Δ|)", "OVL": "Overlap of the arms' |Δ|", "OVL_kde": "Overlap of the arms' |Δ| (KDE)",
+    "C_sep": "Separation (Hedges' g between the arms' |Δ|)", "OVL": "Overlap of the arms' |Δ|",
+    "OVL_kde": "Overlap of the arms' |Δ| (KDE)",
     "falls_mechanistic": "Share of binders' mechanistic edits that lower the prediction",
     "falls_control": "Share of binders' control edits that lower the prediction",
-    "signed_mechanistic": "Mean Δ of binders, mechanistic arm (output units)", "signed_control": "Mean Δ of binders, control arm (output units)",
+    "signed_mechanistic": "Mean Δ of binders, mechanistic arm (output units)",
+    "signed_control": "Mean Δ of binders, control arm (output units)",
 }
 REFERENCES = {"RS": (0.5, "arms equal"), "rs_pair": (0.5, "arms equal"), "dominance": (0.5, "arms equal"), "log_odds": (0.0, "arms equal"),
               "C_sep": (0.0, "arms equal"), "OVL": (1.0, "same distribution"), "OVL_kde": (1.0, "same distribution"),
               "signed_mechanistic": (0.0, "no change"), "signed_control": (0.0, "no change")}
 
-# %% ../nbs/18_plots.ipynb #68dfc70e
-LOOKS = {"geometry": (INK, "o", "-"), "domain": ("#009E73", "s", "--"), "uniform": ("#CC79A7", "^", "-."), "composition": ("#E69F00", "D", ":"),
-         "geometry_in_domain": ("#56B4E9", "v", "--"), "conservation": ("#8C6D31", "P", "-."), "strict": ("#7B4FA3", "X", ":")}
+# %% ../nbs/18_plots.ipynb #1e27b129
+LOOKS = {"geometry": (INK, "o", "-"), "domain": ("#009E73", "s", "--"), "uniform": ("#CC79A7", "^", "-."),
+         "composition": ("#E69F00", "D", ":"), "geometry_in_domain": ("#56B4E9", "v", "--"),
+         "conservation": ("#8C6D31", "P", "-."), "strict": ("#7B4FA3", "X", ":")}
 
 def looks(matchings: Sequence[str]) -> dict[str, tuple[str, str, str]]: # matching → colour, marker, line style
     "How each matching is drawn."
@@ -200,7 +203,7 @@ def _forest(figure: FigureBase, rows: pd.DataFrame, score: str) -> None:
                   color=INK if row["status"] == "ok" else MUTED, style="normal" if row["status"] == "ok" else "italic")
     _value_axis(axes, rows, score)
 
-# %% ../nbs/18_plots.ipynb #59eae218
+# %% ../nbs/18_plots.ipynb #41fa4132
 def _value_axis(axes: Axes, rows: pd.DataFrame, score: str, axis: str = "x") -> None:
     "Name the score's axis, give it room, and draw the reference line with its meaning."
     reference, meaning = REFERENCES.get(score, (None, ""))
@@ -212,9 +215,10 @@ def _value_axis(axes: Axes, rows: pd.DataFrame, score: str, axis: str = "x") -> 
     getattr(axes, f"set_{axis}label")(SCORE_LABELS.get(score, score))
     if reference is None: return
     (axes.axvline if axis == "x" else axes.axhline)(reference, color=MUTED, lw=0.9, ls=(0, (4, 3)), zorder=0.5)
-    place = {"x": (reference, 1.005, axes.get_xaxis_transform(), "center", "bottom"),
-             "y": (0.995, reference, axes.get_yaxis_transform(), "right", "bottom")}[axis]
-    axes.text(place[0], place[1], meaning, transform=place[2], ha=place[3], va=place[4], color=MUTED, fontsize=7.5)
+    if axis == "x":
+        axes.text(reference, 1.005, meaning, transform=axes.get_xaxis_transform(), ha="center", va="bottom", color=MUTED, fontsize=7.5)
+    elif axes.get_subplotspec().is_last_col():
+        axes.text(1.01, reference, meaning.replace(" ", "\n"), transform=axes.get_yaxis_transform(), va="center", color=MUTED, fontsize=7.5)
 
 # %% ../nbs/18_plots.ipynb #d8194995
 def _forest_alt(rows: pd.DataFrame, score: str, level: float) -> str:
