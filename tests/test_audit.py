@@ -70,6 +70,25 @@ def test_the_manifest_is_there_before_the_model_is_asked(davis, prior, tmp_path)
     assert "primary" in json.loads((tmp_path / "run" / "manifest.json").read_text())["config"]
 
 
+def test_a_finished_audit_is_read_and_not_run_again(davis, prior, model, tmp_path):
+    first = audit(model, davis, prior, out=tmp_path / "run", **OPTIONS)
+    written = (tmp_path / "run" / "responses.parquet").stat().st_mtime_ns
+    again = audit(model, davis, prior, out=tmp_path / "run", **OPTIONS)
+    pd.testing.assert_frame_equal(again.scores(), first.scores())
+    assert (tmp_path / "run" / "responses.parquet").stat().st_mtime_ns == written
+
+
+def test_an_interrupted_audit_is_run_to_its_end(davis, prior, model, tmp_path):
+    def asked_once(smiles, sequences): raise KeyboardInterrupt
+    asked_once.__qualname__ = asked_once.__name__ = "kinase_model"
+    def kinase_model(smiles, sequences): return np.array([float(len(t)) for t in sequences])
+    kinase_model.__qualname__ = "kinase_model"
+    with pytest.raises(KeyboardInterrupt): audit(asked_once, davis, prior, out=tmp_path / "run", **OPTIONS)
+    with pytest.raises(InputError, match="finished"): load_result(tmp_path / "run")
+    audit(kinase_model, davis, prior, out=tmp_path / "run", **OPTIONS)
+    assert load_result(tmp_path / "run").manifest["account"]["predicted"] > 0
+
+
 def test_another_audit_is_never_overwritten(davis, prior, model, tmp_path):
     audit(model, davis, prior, out=tmp_path / "run", **OPTIONS)
     with pytest.raises(InputError, match="holds another audit.*model"):
