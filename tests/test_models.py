@@ -208,12 +208,15 @@ def test_unfit_checkpoints_are_refused(tmp_path, capsys):
     model = untrained(DeepDTA(**SMALL), 1)
     model.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(model.config | {"hidden": [32, 32, 8]}))
-    with pytest.raises(IsaacError, match="no weights for DeepDTA"): DeepDTA.from_pretrained(tmp_path)
+    with pytest.raises(IsaacError, match="holds no DeepDTA that can be read"): DeepDTA.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"<html>not found</html>")
-    with pytest.raises(IsaacError, match="no weights for DeepDTA"): DeepDTA.from_pretrained(tmp_path)
+    with pytest.raises(IsaacError, match="holds no DeepDTA that can be read"): DeepDTA.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(IsaacError, match="no weights for DeepDTA"): DeepDTA.from_pretrained(tmp_path)
+    with pytest.raises(IsaacError, match="holds no DeepDTA that can be read"): DeepDTA.from_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    for source in (tmp_path, tmp_path / "absent", "absent"):
+        with pytest.raises(InputError, match="There is no checkpoint"): DeepDTA.from_pretrained(source)
     assert capsys.readouterr().out == ""
 
 

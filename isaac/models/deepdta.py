@@ -15,7 +15,7 @@ from torch import nn
 from ..core import InputError
 from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, predicting
 
-# %% ../../nbs/models/deepdta.ipynb #f81f7dd4
+# %% ../../nbs/models/deepdta.ipynb #c2252744
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -28,7 +28,7 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
                  channels: Sequence[int] = (32, 64, 96),      # filters of the convolutions, in both towers
                  embedding: int = 128,                        # length of a character's vector
                  hidden: Sequence[int] = (1024, 1024, 512),   # widths of the dense layers
-                 dropout: float = 0.1,                        # after every dense layer but the last two
+                 dropout: float = 0.1,                        # after every hidden layer but the last
                 ):
         super().__init__()
         self.max_smiles_length, self.max_target_length = max_smiles_length, max_target_length

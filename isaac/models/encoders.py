@@ -6,13 +6,14 @@
 __all__ = ['SMILES', 'PROTEIN', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'encode_texts', 'predicting', 'distinct',
            'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #f26d7eed
+# %% ../../nbs/models/encoders.ipynb #72bdfe91
 import contextlib
 import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -162,7 +163,7 @@ def distinct(texts: Sequence[str],                # may hold repetitions
     order = {t: i for i, t in enumerate(dict.fromkeys(texts))}
     return list(order), np.fromiter((order[t] for t in texts), np.int64, len(texts))
 
-# %% ../../nbs/models/encoders.ipynb #aa4f28fe
+# %% ../../nbs/models/encoders.ipynb #93728ab8
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here: predictions from two towers, checkpoints without pickles."
     scale = "affinity"    # what a prediction is; see `isaac.predictors`
@@ -184,11 +185,23 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
         return json.loads(json.dumps(self._hub_mixin_config or {}))
 
     @classmethod
+    def from_pretrained(cls,
+                        source: str | Path, # a checkpoint folder, or `organisation/name` on the hub
+                        **options,          # as `huggingface_hub.ModelHubMixin.from_pretrained`
+                       ) -> "TwoTowerModel": # in evaluation mode
+        "Read a checkpoint; raises `InputError` where there is none, `IsaacError` where it does not fit."
+        folder = Path(source)
+        if folder.is_dir() and not (folder / "config.json").is_file() or not folder.is_dir() and str(source).count("/") != 1:
+            raise InputError("There is no checkpoint", [Problem("model", "checkpoint", str(source), "no folder with a config.json")])
+        try: return super().from_pretrained(source, **options)
+        except IsaacError: raise
+        except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as e:
+            raise IsaacError(f"{source} holds no {cls.__name__} that can be read: {e}") from e
+
+    @classmethod
     def _from_pretrained(cls, *, model_id, **options):
         options["strict"] = True
-        try:
-            with contextlib.redirect_stdout(io.StringIO()): return super()._from_pretrained(model_id=model_id, **options)
-        except (OSError, RuntimeError, SafetensorError) as e: raise IsaacError(f"{model_id} holds no weights for {cls.__name__}: {e}") from e
+        with contextlib.redirect_stdout(io.StringIO()): return super()._from_pretrained(model_id=model_id, **options)
 
     @classmethod
     def _load_as_pickle(cls, model, model_file, *_):
