@@ -33,10 +33,10 @@ class Chart(Figure):
 
     def _repr_svg_(self) -> str: return to_svg(self)
 
-# %% ../nbs/18_plots.ipynb #07177016
+# %% ../nbs/18_plots.ipynb #17833d93
 MECHANISTIC, CONTROL = "#D55E00", "#0072B2" # Okabe–Ito vermilion and blue
 INK, MUTED, GRID, PAPER = "#1F2933", "#5B6673", "#DCE2E8", "#FFFFFF"
-CSS_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
+CSS_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", MECHANISTIC: "mechanistic", CONTROL: "control"}
 
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 8.5, "text.parse_math": False, "text.color": INK,

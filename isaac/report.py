@@ -62,10 +62,11 @@ def number(value: object,   # a number, text, or nothing
     if float(text.replace(",", "")) == 0 and value != 0: text = f"{value:.1e}"
     return text.replace("-", "−")
 
-# %% ../nbs/19_report.ipynb #1f33ab07
+# %% ../nbs/19_report.ipynb #8f49fe17
 def significant(value: object) -> str: # "0.000271"
     "A magnitude with three significant digits, for quantities whose scale is the model's."
-    return number(value) if value is None or pd.isna(value) or not np.isfinite(value) else f"{value:.3g}".replace("-", "−")
+    if value is None or pd.isna(value) or not np.isfinite(value) or abs(value) >= 1000: return number(value, 0)
+    return f"{value:#.3g}".replace("-", "−")
 
 def span(low: float, high: float) -> str: # "0.690 to 0.731", "–" without an interval
     "An interval as a person reads it."
@@ -216,17 +217,23 @@ def score_tables(scores: pd.DataFrame, level: str) -> tuple[Table | None, Table 
     return (as_table(here, {"score": "Score"} | heads | {"meaning": "What it is"}, "All scores of the primary condition, common support"),
             as_table(full, everything, "All scores", by="support"))
 
-# %% ../nbs/19_report.ipynb #db6f434b
+# %% ../nbs/19_report.ipynb #9c5c2e68
+def _without_note(reason: str) -> str: return re.sub(r" \(.*\)$", "", reason)
+
+def _kind(reason: str) -> str: return re.sub(r"\d[\d,]*", "#", reason)
+
+# %% ../nbs/19_report.ipynb #254dbdb5
 def common_reason(reasons: list[str]) -> str:
-    "Reasons that differ in numbers only, as one sentence."
+    "Reasons of one kind as one sentence: what is in parentheses stays where it differs in numbers only."
+    if len({_kind(r) for r in reasons}) > 1: reasons = [_without_note(r) for r in reasons]
     numbers = [re.findall(r"\d[\d,]*", r) for r in reasons]
     shared = iter([column[0] if len(set(column)) == 1 else "n" for column in zip(*numbers, strict=True)])
     return re.sub(r"\d[\d,]*", lambda _: next(shared), reasons[0])
 
-# %% ../nbs/19_report.ipynb #02a05b0e
+# %% ../nbs/19_report.ipynb #d3ebe62f
 def refusals(unauditable: pd.DataFrame) -> pd.DataFrame: # reason, matching, dose, targets, pairs
     "Targets and pairs lost, by reason; the most costly first."
-    kind = unauditable["reason"].str.replace(r"\d[\d,]*", "#", regex=True)
+    kind = unauditable["reason"].map(lambda r: _kind(_without_note(r)))
     rows = [{"reason": common_reason(list(g["reason"])), "matching": matching, "dose": ", ".join(pd.unique(g["dose"])),
              "targets": g["target_id"].nunique(), "pairs": int(g.drop_duplicates("target_id")["pairs"].sum())}
             for (_, matching), g in unauditable.groupby([kind, "matching"], sort=True)]
