@@ -80,19 +80,19 @@ def supports(plan: Plan, matrix: np.ndarray) -> tuple[dict[Condition, np.ndarray
     both = {(o, m, d): asked[first[o, "none", str(d)]] & asked[first[o, m, str(d)]] for o, m, d in conditions(plan.design)}
     return {c: np.flatnonzero(here) for c, here in both.items()}, np.flatnonzero(np.all(list(both.values()), axis=0))
 
-# %% ../nbs/20_audit.ipynb #70fd95f9
+# %% ../nbs/20_audit.ipynb #59281551
 def _rows(condition: Condition, c: Contrast, draws: np.ndarray, by_seed: list[Contrast], config: AuditConfig) -> list[dict]:
     "The score rows of one condition."
-    low, high = percentile_interval(draws, config.level)
     status = "not auditable" if len(c.mechanistic) == 0 else "ok" if c.responds else "no response"
-    rows = []
-    for i, (name, score) in enumerate(SCORES.items()):
-        known = status == "ok"
-        rows.append({"score": name, "value": float(score(c, None)) if known else np.nan, "low": low[i] if known else np.nan,
-                     "high": high[i] if known else np.nan,
-                     "mc_error": monte_carlo_error([score(s, None) for s in by_seed]) if known else np.nan})
-    rows.append({"score": "OVL_kde", "value": overlap_kde(c) if status == "ok" else np.nan, "low": np.nan, "high": np.nan, "mc_error": np.nan})
-    return [dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | row | {"status": status} for row in rows]
+    where = dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | {"status": status}
+    rows = {name: dict.fromkeys(("value", "low", "high", "mc_error"), np.nan) for name in (*SCORES, "OVL_kde")}
+    if status == "ok":
+        for score, drawn in zip(SCORES.values(), draws, strict=True):
+            value = float(score(c))
+            low, high = percentile_interval(drawn, config.level, value if score.recentre else None)
+            rows[score.name] = {"value": value, "low": float(low), "high": float(high), "mc_error": monte_carlo_error([score(s) for s in by_seed])}
+        rows["OVL_kde"]["value"] = overlap_kde(c)
+    return [where | {"score": name} | row for name, row in rows.items()]
 
 # %% ../nbs/20_audit.ipynb #c50467eb
 def score_table(plan: Plan,               # the questions
@@ -245,12 +245,12 @@ def strongest(self: AuditResult, n: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"drug_id": edits["drug_id"], "target_id": edits["target_id"], "residues": [label(r) for r in edits.itertuples()],
                          "operator": e.operator, "dose": dose, "response": edits["response"]}).reset_index(drop=True)
 
-# %% ../nbs/20_audit.ipynb #67ea8388
+# %% ../nbs/20_audit.ipynb #74e0d1f7
 @patch_to(AuditResult)
 def plot(self: AuditResult):
-    "Forest plot and dose–response of RS, as one matplotlib figure."
+    "Forest plot, dose–response and arms of the primary condition, as one matplotlib figure."
     from isaac.plots import overview
-    return overview(self.scores("common"))
+    return overview(self.scores("common"), arms=self.arms(), unit=self.manifest["data"]["scale"] or "output units", level=self.config.level)
 
 # %% ../nbs/20_audit.ipynb #fa705c09
 @patch_to(AuditResult)

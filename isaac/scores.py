@@ -78,7 +78,7 @@ def weighted_means(features: np.ndarray, # shape (pairs, features)
     if weights is None: weights = np.ones(len(features))
     with np.errstate(invalid="ignore", divide="ignore"): return weights @ features / weights.sum(axis=-1)[..., None]
 
-# %% ../nbs/15_scores.ipynb #c4247af8
+# %% ../nbs/15_scores.ipynb #c9302bf3
 @dataclass(frozen=True)
 class Score:
     "A score: per-pair features and a formula over their weighted means. Call it on a contrast, with weights if wanted."
@@ -86,6 +86,7 @@ class Score:
     meaning: str                                     # one clause, with the range or unit
     features: Callable[[Contrast], np.ndarray]       # → shape (pairs, features)
     formula: Callable[[np.ndarray, Contrast], np.ndarray] # means, shape (…, features) → score, shape (…)
+    recentre: bool = False                           # noise biases the estimate, and reweighting doubles it: centre intervals on the estimate
 
     def __call__(self, c: Contrast, weights: Weights = None) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"): return self.formula(weighted_means(self.features(c), weights), c)
@@ -139,7 +140,7 @@ def _bin_shares(codes: np.ndarray, # bin per pair and draw, shape (pairs, draws)
     flat = (np.arange(len(codes))[:, None] * BINS + codes).ravel()
     return np.bincount(flat, minlength=len(codes) * BINS).reshape(len(codes), BINS) / codes.shape[1]
 
-# %% ../nbs/15_scores.ipynb #6e492ecf
+# %% ../nbs/15_scores.ipynb #b2cc3497
 def _histograms(c: Contrast) -> np.ndarray:
     "Shares of both arms' |Δ| in common quantile bins, side by side."
     sizes = [np.abs(x) for x in (c.mechanistic, c.control)]
@@ -149,7 +150,7 @@ def _histograms(c: Contrast) -> np.ndarray:
 
 def _common(x: np.ndarray, c: Contrast) -> np.ndarray: return np.minimum(x[..., :BINS], x[..., BINS:]).sum(axis=-1)
 
-overlap = Score("OVL", "overlap of the arms' |Δ| (Weitzman 1970), 0–1", _histograms, _common)
+overlap = Score("OVL", "overlap of the arms' |Δ| (Weitzman 1970), 0–1", _histograms, _common, recentre=True)
 
 # %% ../nbs/15_scores.ipynb #7b9ca671
 def overlap_kde(c: Contrast,
