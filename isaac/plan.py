@@ -72,9 +72,9 @@ def dose_size(dose: Dose,   # a count, or a percentage of the visible prior such
         if 0 < share <= 100: return max(1, round(share / 100 * residues))
     raise ValueError(f"dose {dose!r} is neither a count of 1 or more nor a percentage such as '100%'")
 
-# %% ../nbs/12_plan.ipynb #ab696129
+# %% ../nbs/12_plan.ipynb #88fd87c1
 def validated(kind: type[BaseModel], # a configuration class
-              **options,             # its fields
+              /, **options,          # its fields, which may have any name
              ) -> BaseModel:
     "Build a configuration; every wrong or unknown option becomes one line of an `InputError`."
     try: return kind(**options)

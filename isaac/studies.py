@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
            'architecture', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study', 'Checkpoint',
-           'load_checkpoint', 'differences', 'obtain_checkpoint', 'tell_training_pairs', 'request_hash',
-           'audit_checkpoint', 'StudyResult', 'run_study', 'remake_reports', 'untrained_null']
+           'load_checkpoint', 'differences', 'obtain_checkpoint', 'tell_training_pairs', 'audit_checkpoint',
+           'StudyResult', 'run_study', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #5e79addb
+# %% ../nbs/22_studies.ipynb #aa292d66
 import json
 import sys
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from . import __version__, models
-from .audit import AuditConfig, AuditResult, audit, conditions, identity, load_result, supports
-from .core import InputError, Problem, atomic_path, content_hash, write_json
+from .audit import AuditConfig, AuditResult, audit, conditions, load_result, supports
+from .core import InputError, Problem, atomic_path, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
 from .models.encoders import TwoTowerModel, untrained
 from .models.training import TrainingConfig, provenance_of, train
 from .plan import Design, make_plan, validated
-from .predictors import model_hash, reading
+from .predictors import reading
 from .priors import KlifsPocket, Prior, prior_from_table
 from .scores import contrast, reasoning_score, response_matrix
 
@@ -149,7 +149,7 @@ def load_study(name: str | Path, # the name of a packaged study, or the path of 
     except toml.TOMLDecodeError as error: raise InputError(f"{name} is not valid TOML: {error}") from None
     return validated(StudyConfig, **content)
 
-# %% ../nbs/22_studies.ipynb #69ae6c82
+# %% ../nbs/22_studies.ipynb #84107265
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     "A trained model with its record."
@@ -160,11 +160,6 @@ class Checkpoint:
 
     @property
     def name(self) -> str: return f"{self.provenance['model']}, seed {self.provenance['seed']}"
-
-    @property
-    def accuracy(self) -> dict[str, dict]:
-        "The metrics on pairs that played no part in training."
-        return {part: self.metrics[part] for part in ("test", "test_unseen") if part in self.metrics}
 
 # %% ../nbs/22_studies.ipynb #599a3c78
 def _advice(path: Path) -> str:
@@ -230,13 +225,7 @@ def tell_training_pairs(checkpoint: Checkpoint, data: DTIDataset) -> None:
     seen = set(zip(pairs.smiles, pairs.sequence, strict=True))
     checkpoint.model.seen_in_training = lambda smiles, sequences: np.array([p in seen for p in zip(smiles, sequences, strict=True)], bool)
 
-# %% ../nbs/22_studies.ipynb #bd1170d5
-def request_hash(checkpoint: Checkpoint, data: DTIDataset, prior: Prior, config: AuditConfig) -> str:
-    "Hash of all that decides an audit."
-    return content_hash(__version__, checkpoint.name, model_hash(checkpoint.model), vars(reading(checkpoint.model)), data.hash, prior.hash,
-                        config.model_dump(mode="json"))
-
-# %% ../nbs/22_studies.ipynb #cfa32649
+# %% ../nbs/22_studies.ipynb #e0c3d281
 def audit_checkpoint(checkpoint: Checkpoint,
                      data: DTIDataset,      # the pairs to audit
                      prior: Prior,          # which residues should matter
@@ -245,15 +234,9 @@ def audit_checkpoint(checkpoint: Checkpoint,
                      progress: bool = True, # show a progress bar
                     ) -> AuditResult:
     "The finished audit in `out` if it is this one, or a new one. Raises `InputError` if `out` holds another."
-    out, request = Path(out), request_hash(checkpoint, data, prior, config)
-    manifest = out / "manifest.json"
-    if manifest.is_file() and json.loads(manifest.read_text()).get("request") == request: return load_result(out)
+    checkpoint.model.metrics = {part: checkpoint.metrics[part] for part in ("test", "test_unseen") if part in checkpoint.metrics}
     tell_training_pairs(checkpoint, data)
-    result = audit(checkpoint.model, data, prior, config, name=checkpoint.name, out=out, progress=progress)
-    result.manifest.update(metrics=checkpoint.accuracy, request=request)
-    result.to_html(out / "report.html")
-    write_json(manifest, result.manifest | {"identity": identity(result.manifest)})
-    return result
+    return audit(checkpoint.model, data, prior, config, name=checkpoint.name, out=out, progress=progress)
 
 # %% ../nbs/22_studies.ipynb #dc3ecccb
 @dataclass(frozen=True, eq=False)
