@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OPERATORS', 'MATCHINGS', 'DOSES',
            'exit_code', 'Commands', 'print_table', 'plain', 'print_json', 'main', 'fetch', 'train', 'several',
-           'endpoint', 'audit', 'show_audit', 'study', 'report']
+           'endpoint', 'audit', 'headline', 'show_audit', 'study', 'report']
 
 # %% ../nbs/23_cli.ipynb #17ac5636
 import json
@@ -40,7 +40,7 @@ class Commands(TyperGroup):
             typer.echo(interrupted if code == 130 else f"Error: {error}", err=True)
             raise typer.Exit(code) from None
 
-# %% ../nbs/23_cli.ipynb #a2f4ae9c
+# %% ../nbs/23_cli.ipynb #e35e6835
 def print_table(frame, # pandas DataFrame
                 title: str = "",
                ) -> None:
@@ -50,12 +50,14 @@ def print_table(frame, # pandas DataFrame
     from rich.table import Table
     from rich.text import Text
     number = {c: frame[c].dtype.kind in "if" for c in frame}
-    table = Table(title=title or None, box=box.SIMPLE, title_justify="left", title_style="", header_style="", pad_edge=False)
+    table = Table(title=title or None, box=box.SIMPLE, title_justify="left", title_style="", header_style="",
+                  pad_edge=False, padding=(0, 1, 0, 0))
     for column, right in number.items(): table.add_column(str(column), justify="right" if right else "left", overflow="fold")
     shown = lambda v: f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
     for row in frame.astype(object).itertuples(index=False): table.add_row(*(Text(shown(v)) for v in row))
     console = Console(force_jupyter=False)
-    console.print(table, width=None if console.is_terminal else console.measure(table).maximum, crop=False, no_wrap=not console.is_terminal)
+    if not console.is_terminal: console.width = Console(width=1_000).measure(table).maximum
+    console.print(table)
 
 # %% ../nbs/23_cli.ipynb #cf1c8578
 def plain(value: Any) -> Any:
@@ -230,17 +232,23 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
     result = studies.audit_checkpoint(trained, audited, studies.load_prior(residues, data.targets), config, out, progress=not quiet)
     show_audit(result, out, json)
 
-# %% ../nbs/23_cli.ipynb #fe2cc2c3
+# %% ../nbs/23_cli.ipynb #ba2348e0
+def headline(result): # an `AuditResult` → a frame that fits 80 columns
+    "The headline of an audit: n pairs on common support, and on own support beside it."
+    table = result.headline().drop(columns="RS, own support").rename(columns={"pairs": "n", "pairs, own support": "own n"})
+    return table.assign(endpoint=table["endpoint"].replace("exploratory", ""))
+
+# %% ../nbs/23_cli.ipynb #3e3b2e17
 def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, and where it is
     "The result of an audit, for people or for scripts."
     report = out / "report.html"
     if as_json: return print_json({"out": out, "report": report, "primary": result.primary, "warnings": result.manifest["warnings"],
                                    "metrics": result.manifest.get("metrics", {}), "scores": result.scores()})
-    print_table(result.headline(), result.manifest["model"]["name"])
+    print_table(headline(result), result.manifest["model"]["name"])
     for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #669bfa4e
+# %% ../nbs/23_cli.ipynb #bfacc991
 @app.command()
 def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepdta, or the path of a TOML file.")],
           out: Annotated[Path | None, typer.Option(help="Directory of the study.", show_default="runs/NAME")] = None,
@@ -254,10 +262,10 @@ def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepd
     out = out or Path("runs", Path(name).stem)
     result = studies.run_study(studies.load_study(name), out, device, progress=not quiet)
     if json: return print_json({"out": out, "summary": result.summary, "reports": result.reports, "scores": result.scores})
-    for run, audit in result.audits.items(): print_table(audit.headline(), run)
-    print_table(result.summary, "Accuracy on the test part, and the primary endpoint")
+    for run, audit in result.audits.items(): print_table(headline(audit), run)
+    print_table(result.summary[["run", "mse", "ci", "auroc", "auprc", "score", "value", "low", "high"]], "Accuracy, and the primary endpoint")
     for audit in result.audits.values(): typer.echo(f"{audit.manifest['model']['name']}: {audit.summary()}")
-    typer.echo(f"\nTables:  {out / 'scores.csv'}, {out / 'summary.csv'}\nReport:  {', '.join(map(str, result.reports))}")
+    typer.echo(f"\nTables: {out / 'scores.csv'}, {out / 'summary.csv'}\nReport: {', '.join(map(str, result.reports))}")
 
 # %% ../nbs/23_cli.ipynb #d6ae8416
 @app.command()

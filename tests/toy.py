@@ -1,0 +1,42 @@
+"""A made-up study that takes seconds: six drugs, twenty sequences, a prior of twenty residues and a network of the real architecture."""
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+DRUGS = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "phenol": "Oc1ccccc1", "ethanol": "CCO",
+         "toluene": "Cc1ccccc1", "urea": "NC(=O)N"}
+
+STUDY = """
+title = "Toy"
+dataset = {{ name = "{folder}/pairs.csv", threshold = 6.5 }}
+prior = {{ name = "{folder}/pocket.csv" }}
+
+[[models]]
+architecture = "deepdta"
+seeds = {seeds}
+training = {{ epochs = {epochs} }}
+
+[audit]
+operators = ["substitute"]
+matchings = ["geometry", "uniform"]
+doses = [5, "100%"]
+repeats = 1
+intervention_seeds = 2
+bootstrap_draws = 100
+primary = {{ operator = "substitute", matching = "geometry", dose = 5 }}
+"""
+
+
+def write_toy(folder: Path, seeds: tuple[int, ...] = (0,), epochs: int = 1) -> Path:
+    "Write pairs.csv, pocket.csv and toy.toml into `folder`; gives the path of the study."
+    rng = np.random.default_rng(0)
+    sequences = {f"T{i:02}": "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 150)) for i in range(20)}
+    pairs = pd.DataFrame([{"drug_id": d, "smiles": s, "target_id": t, "sequence": q, "affinity": 5 + q[40:60].count("K") + (d < "d")}
+                          for d, s in DRUGS.items() for t, q in sequences.items()])
+    pocket = pd.DataFrame([{"target_id": t, "residue": f"{q[i]}{i + 1}"} for t, q in sequences.items() for i in range(40, 60)])
+    pairs.to_csv(folder / "pairs.csv", index=False)
+    pocket.to_csv(folder / "pocket.csv", index=False)
+    study = folder / "toy.toml"
+    study.write_text(STUDY.format(folder=folder.as_posix(), seeds=list(seeds), epochs=epochs))
+    return study
