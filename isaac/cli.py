@@ -248,7 +248,7 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #bfacc991
+# %% ../nbs/23_cli.ipynb #ae54b00a
 @app.command()
 def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepdta, or the path of a TOML file.")],
           out: Annotated[Path | None, typer.Option(help="Directory of the study.", show_default="runs/NAME")] = None,
@@ -265,7 +265,8 @@ def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepd
     for run, audit in result.audits.items(): print_table(headline(audit), run)
     print_table(result.summary[["run", "mse", "ci", "auroc", "auprc", "score", "value", "low", "high"]], "Accuracy, and the primary endpoint")
     for audit in result.audits.values(): typer.echo(f"{audit.manifest['model']['name']}: {audit.summary()}")
-    typer.echo(f"\nTables: {out / 'scores.csv'}, {out / 'summary.csv'}\nReport: {', '.join(map(str, result.reports))}")
+    reports = result.reports if len(result.reports) > 1 else [out / "report.html"]
+    typer.echo(f"\nTables: {out / 'scores.csv'}, {out / 'summary.csv'}\nReport: {', '.join(map(str, reports))}")
 
 # %% ../nbs/23_cli.ipynb #d6ae8416
 @app.command()
