@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #77e17fd5
+# %% ../../nbs/models/deepdta.ipynb #1452af00
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from ..core import InputError
-from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, predicting
+from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, he_initialise, predicting
 
-# %% ../../nbs/models/deepdta.ipynb #c2252744
+# %% ../../nbs/models/deepdta.ipynb #8baedb61
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -38,6 +38,8 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
         for i, width in enumerate(hidden):
             layers += [nn.Linear(widths[i], width), nn.ReLU()] + [nn.Dropout(dropout)] * (i < len(hidden) - 1)
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        he_initialise(self)
+        nn.init.kaiming_normal_(self.head[-1].weight, nonlinearity="linear")
         self.register_buffer("affinity_mean", torch.zeros(()))
         self.register_buffer("affinity_sd", torch.ones(()))
 

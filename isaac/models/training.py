@@ -98,7 +98,7 @@ def grid_blocks(grid: Grid,             # the training pairs
     blocks = np.split(order, np.flatnonzero(np.diff(block[order])) + 1)
     return [blocks[i] for i in permutation(stream_key(key, "order"), len(blocks))]
 
-# %% ../../nbs/models/training.ipynb #1ff25c08
+# %% ../../nbs/models/training.ipynb #4f887f7a
 class GridTraining(L.LightningModule):
     "Trains a model on the blocks of a grid and remembers the weights of the epoch with the lowest validation error."
 
@@ -118,7 +118,8 @@ class GridTraining(L.LightningModule):
 
     def configure_optimizers(self):
         "AdamW; one cycle: the rate rises to its highest value and falls to nearly nothing (Smith & Topin 2018)."
-        optimizer = torch.optim.AdamW(self.model.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay)
+        optimizer = torch.optim.AdamW(self.model.parameters(), self.config.learning_rate, weight_decay=self.config.weight_decay,
+                                      fused=self.device.type in ("cpu", "cuda"))
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.learning_rate, sum(map(len, self.plan)) + 1,
                                                     pct_start=self.config.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
