@@ -1,9 +1,7 @@
 """Studies: what is finished is kept, what differs is refused, and the same file gives the same tables."""
 import json
 import shutil
-import warnings
 
-import pandas as pd
 import pytest
 from toy import write_toy
 
@@ -120,15 +118,9 @@ def test_the_packaged_study_asks_what_the_main_job_promises():
 
 @pytest.mark.slow
 def test_untrained_networks_score_one_half_under_geometry(mirror):
-    "Ten networks; every seventh of the targets, so that it takes a minute. `benchmarks/untrained.py` does all of them."
-    davis = load_davis()
-    targets = davis.targets.iloc[::7]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        prior = KlifsPocket().annotate(targets)
-    test = davis.test
-    some = test.select(test.pairs["pair_id"][test.pairs["target_id"].isin(targets["target_id"])])
-    design = Design(operators=["substitute"], matchings=["geometry"], doses=[20], repeats=2, intervention_seeds=1)
-    null = studies.untrained_null(DeepDTA, some, prior, n=10, design=design)
-    assert abs(null["RS"].mean() - 0.5) <= 0.02 and null["RS"].std() > 0 and (null["pairs"] > 300).all()
-    pd.testing.assert_frame_equal(studies.untrained_null(DeepDTA, some, prior, n=1, design=design), null.head(1))
+    "Ten networks, every target, one draw; `benchmarks/untrained.py` gives both operators and the spread."
+    davis, test = load_davis(), load_davis().test
+    prior = KlifsPocket().annotate(davis.targets)
+    design = Design(operators=["substitute"], matchings=["geometry"], doses=[20], repeats=1, intervention_seeds=1)
+    null = studies.untrained_null(DeepDTA, test, prior, n=10, design=design)
+    assert abs(null["RS"].mean() - 0.5) <= 0.02 and 0.005 < null["RS"].std() < 0.05 and (null["pairs"] > 4_000).all()
