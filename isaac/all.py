@@ -1,6 +1,6 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
-from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, load_result
+from isaac.audit import AuditConfig, AuditResult, Endpoint, audit
 from isaac.core import DownloadError, InputError, IsaacError, residue_name
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics

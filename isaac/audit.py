@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Condition', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Endpoint', 'AuditConfig', 'conditions', 'supports',
-           'score_table', 'AuditResult', 'summarise', 'identity', 'load_result', 'describe_run', 'audit']
+           'score_table', 'AuditResult', 'summarise', 'identity', 'describe_run', 'audit']
 
-# %% ../nbs/20_audit.ipynb #cd6a4c12
+# %% ../nbs/20_audit.ipynb #d30a00b1
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,11 +19,12 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from . import __version__
-from .core import InputError, Problem, atomic_path, content_hash, patch_to, residue_name, write_json
-from .engine import Responses, respond
+from .core import InputError, Problem, atomic_path, content_hash, patch_to, random_bits, residue_name, stream_key, write_json
+from .datasets import DTIDataset
+from .engine import TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, percentile_interval
-from .plan import Design, Dose, Plan, load_plan, make_plan, read_table, save_plan, validated, write_table
-from .predictors import as_predictor, model_hash, reading
+from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
+from .predictors import as_numbers, as_predictor, model_hash, reading, to_linear
 from .priors import Prior
 from .scores import SCORES, Contrast, contrast, overlap_kde, response_matrix
 
@@ -36,7 +37,7 @@ class Endpoint(BaseModel):
     dose: Dose
     score: str = "RS"
 
-# %% ../nbs/20_audit.ipynb #49e86066
+# %% ../nbs/20_audit.ipynb #872c32d5
 class AuditConfig(Design):
     "Everything that decides an audit's numbers."
     primary: Endpoint | None = None        # None: the first operator and matching, dose 20 if planned (else the first), RS
@@ -55,7 +56,7 @@ class AuditConfig(Design):
         if not 0 < self.level < 1: wrong.append(f"level {self.level} is not between 0 and 1")
         if self.bootstrap_draws < 100: wrong.append(f"{self.bootstrap_draws} bootstrap draws are fewer than 100")
         if self.chunk < 1: wrong.append("chunk must be 1 or more")
-        if set(self.fixed_factors) - {"drug", "sequence"}: wrong.append(f"fixed factors {self.fixed_factors} are not drug or sequence")
+        if self.fixed_factors not in ((), ("drug",), ("sequence",)): wrong.append(f"fixed factors {self.fixed_factors} are not one of drug, sequence")
         if wrong: raise ValueError("; ".join(wrong))
         return self
 
@@ -125,7 +126,7 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[[*keys, "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #57f14216
+# %% ../nbs/20_audit.ipynb #22c98045
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -157,6 +158,12 @@ class AuditResult:
     def summary(self) -> str:
         "The primary endpoint in one sentence."
         return summarise(self.primary, self.config.level)
+
+    @classmethod
+    def load(cls, directory: str | Path, # written by `save`, or by `audit` with `out`
+            ) -> "AuditResult":
+        "Read an audit back. Raises `InputError` if the directory does not hold a finished one."
+        return _load(directory)
 
     def __repr__(self) -> str: return f"AuditResult({self.manifest['model']['name']}): {self.summary()}"
 
@@ -223,13 +230,12 @@ def arms(self: AuditResult) -> pd.DataFrame:
                   for arm, size in (("mechanistic", c.m), ("control", c.s))]
     return pd.concat(parts, ignore_index=True)
 
-# %% ../nbs/20_audit.ipynb #75f46410
+# %% ../nbs/20_audit.ipynb #e23435b6
 @patch_to(AuditResult)
 def strongest(self: AuditResult, n: int = 10) -> pd.DataFrame:
     "The `n` mechanistic edits with the largest |Δ| at the primary operator and the smallest dose; at most one per target."
     cells, e = self.plan.cells, self.config.endpoint
-    counts = [d for d in self.config.doses if isinstance(d, int)]
-    dose = str(min(counts)) if counts else str(self.config.doses[0])
+    dose = str(min(self.config.doses, key=lambda d: dose_size(d, 100)))
     chosen = cells.loc[cells["arm"].eq("mechanistic") & cells["operator"].eq(e.operator) & cells["dose"].eq(dose), "cell_id"]
     base = self.responses.table["value"][self.responses.table["cell_id"].eq(0)].set_axis(self.plan.pairs["pair_id"])
     here = self.plan.edits["cell_id"].isin(chosen)
@@ -307,10 +313,9 @@ def save(self: AuditResult, directory: str | Path) -> Path:
     _write_manifest(directory, self.manifest)
     return directory
 
-# %% ../nbs/20_audit.ipynb #20cbba2b
-def load_result(directory: str | Path, # written by `AuditResult.save`
-               ) -> AuditResult:
-    "Read an audit back. Raises `InputError` if the directory does not hold a finished one."
+# %% ../nbs/20_audit.ipynb #c9f69c50
+def _load(directory: str | Path) -> AuditResult:
+    "Read a finished audit back."
     directory = Path(directory)
     missing = [f for f in ("manifest.json", "responses.parquet", "prior.parquet") if not (directory / f).exists()]
     manifest = _read_manifest(directory)
@@ -319,9 +324,23 @@ def load_result(directory: str | Path, # written by `AuditResult.save`
                          "Run the audit again with the same directory")
     manifest.pop("identity")
     plan, config = load_plan(directory / "plan"), validated(AuditConfig, **manifest["config"])
+    if plan.hash != manifest["plan_hash"]: raise InputError(f"The plan in {directory} is not this audit's", advice="Run the audit again")
     responses = Responses(read_table(directory / "responses.parquet"), manifest["noise"], manifest["account"])
     binder = _binders(plan.pairs, manifest["data"]["threshold"])
     return AuditResult(plan, responses, config, read_table(directory / "prior.parquet"), manifest, binder)
+
+# %% ../nbs/20_audit.ipynb #06770eff
+def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
+    "`result`, if `model` still predicts what it holds; raises `InputError` otherwise."
+    table = result.responses.table
+    base = table.loc[table["cell_id"].eq(0)].set_index("pair_id")["value"]
+    pairs = result.plan.pairs.iloc[np.argsort(random_bits(stream_key("recognise"), np.arange(len(base))))[:16]]
+    now, _ = to_linear(as_numbers(model.predict(pairs["smiles"].tolist(), pairs["sequence"].tolist()), len(pairs)), result.plan.reading.scale)
+    then = base.loc[pairs["pair_id"]].to_numpy()
+    other = [Problem(f"pair {p}", "prediction", float(a), f"was {b:.6g}") for p, a, b in zip(pairs["pair_id"], now, then, strict=True)
+             if not abs(a - b) <= TOLERANCE * max(1, abs(b))]
+    if other: raise InputError(f"{directory} holds the audit of another model", other, "Choose another directory, or remove this one")
+    return result
 
 # %% ../nbs/20_audit.ipynb #09f05158
 def _binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
@@ -347,10 +366,11 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #566ca949
-def describe_run(model, data, pairs: pd.DataFrame, prior: Prior, plan: Plan, config: AuditConfig, name: str | None) -> dict:
+# %% ../nbs/20_audit.ipynb #d2e0e2c4
+def describe_run(model, data: DTIDataset, pairs: pd.DataFrame, prior: Prior, plan: Plan, config: AuditConfig, name: str | None) -> dict:
     "The manifest of an audit, complete before the model is asked anything."
-    threshold = config.binder_threshold if config.binder_threshold is not None else getattr(data, "threshold", None)
+    threshold = config.binder_threshold if config.binder_threshold is not None else data.threshold
+    if threshold is not None and np.isnan(threshold): threshold = None
     source = getattr(model, "function", model)
     name = name or getattr(model, "name", None) or getattr(source, "__name__", type(source).__name__)
     distinct = {"drugs": "smiles", "targets": "target_id", "sequences": "sequence"}
@@ -358,16 +378,15 @@ def describe_run(model, data, pairs: pd.DataFrame, prior: Prior, plan: Plan, con
     return {
         "isaac": __version__,
         "model": {"name": name, "class": type(model).__qualname__, "hash": model_hash(model)} | vars(plan.reading),
-        "data": {"name": getattr(data, "name", "table"), "hash": content_hash(plan.pairs), "threshold": threshold,
-                 "scale": getattr(data, "scale", None)} | counts,
+        "data": {"name": data.name, "hash": content_hash(plan.pairs), "threshold": threshold, "scale": data.scale} | counts,
         "prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
         "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")},
         "plan_hash": plan.hash, "versions": _versions(), "metrics": getattr(model, "metrics", None),
     }
 
-# %% ../nbs/20_audit.ipynb #3c20bb9a
+# %% ../nbs/20_audit.ipynb #493c1e4f
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
-          data: Any,                   # a `DTIDataset`, or a frame with pair_id, drug_id, target_id, smiles, sequence and, if known, affinity
+          data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
           prior: Prior,                # which residues should matter
           config: AuditConfig | None = None, # how to audit; options below build one
           *,
@@ -380,24 +399,26 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     if config is not None and options:
         raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
     config = config or validated(AuditConfig, **options)
-    model, pairs = as_predictor(model), data.frame if hasattr(data, "frame") else data
+    if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
+    model, pairs = as_predictor(model), data.check().frame
     prior = _relevant(prior, pairs)
     plan = make_plan(pairs, prior, reading(model), Design(**{k: getattr(config, k) for k in Design.model_fields}))
     manifest = describe_run(model, data, pairs, prior, plan, config, name)
-    if out is not None and _claim(Path(out), manifest): return load_result(out)
+    if out is not None and _claim(Path(out), manifest): return _recognise(_load(out), model, Path(out))
     responses = respond(plan, model, config.chunk, progress)
     manifest |= {"noise": responses.noise, "account": responses.account, "warnings": _warnings(model, plan, prior, responses)}
     result = AuditResult(plan, responses, config, prior.table, manifest, _binders(plan.pairs, manifest["data"]["threshold"]))
     if out is not None: result.save(out)
     return result
 
-# %% ../nbs/20_audit.ipynb #e294f52b
+# %% ../nbs/20_audit.ipynb #a9d40bd6
 WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to another kinase, so its positions are less certain"}
 
 def _warnings(model, plan: Plan, prior: Prior, responses: Responses) -> list[str]:
     "What a reader should know before the numbers."
     found = []
-    audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[plan.unauditable["matching"].eq("all"), "target_id"])
+    never = plan.unauditable["matching"].eq("all") & plan.unauditable["dose"].eq("all")
+    audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[never, "target_id"])
     doubtful = prior.coverage[prior.coverage["status"].isin(["partial", "homology"]) & prior.coverage["target_id"].isin(audited)]
     for status, rows in doubtful.groupby("status"):
         found.append(f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}")

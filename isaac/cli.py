@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OPERATORS', 'MATCHINGS', 'DOSES',
            'exit_code', 'Commands', 'print_table', 'plain', 'print_json', 'main', 'fetch', 'train', 'several',
-           'endpoint', 'audit', 'headline', 'show_audit', 'study', 'report']
+           'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit', 'study', 'report']
 
 # %% ../nbs/23_cli.ipynb #17ac5636
 import json
@@ -191,7 +191,7 @@ def endpoint(text: str, # operator/matching/dose or operator/matching/dose/score
         raise InputError("The primary endpoint cannot be read", [Problem("option", "primary", text, "not operator/matching/dose")])
     return dict(zip(("operator", "matching", "dose", "score"), [*parts[:2], *several(parts[2:3]), *parts[3:]], strict=False))
 
-# %% ../nbs/23_cli.ipynb #5b65473a
+# %% ../nbs/23_cli.ipynb #2e68c804
 OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
 
 @app.command()
@@ -203,7 +203,7 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
           operators: Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle.")] = OPERATORS,
           matchings: Annotated[list[str], typer.Option(help="geometry, domain, uniform.")] = MATCHINGS,
           doses: Annotated[list[str], typer.Option(help="Residues edited: counts, or percentages of the visible prior.")] = DOSES,
-          repeats: Annotated[int, typer.Option(help="Independent draws per intervention seed.")] = 2,
+          repeats: Annotated[int, typer.Option(help="Independent draws per intervention seed.")] = 3,
           seeds: Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")] = 3,
           primary: Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
                                                       show_default="first operator and matching, dose 20")] = None,
@@ -220,6 +220,7 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --operators alanine --doses 5,20 --out runs/alanine[/]"""
     from isaac import studies
     from isaac.audit import AuditConfig
+    from isaac.audit import audit as run_audit
     from isaac.core import InputError, Problem
     from isaac.plan import validated
     config = validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
@@ -229,26 +230,30 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
     data, held_out = _dataset(dataset, sequences, threshold), trained.provenance["split"]
     audited = data if pairs == "all" else data.split(held_out["kind"], held_out["seed"]).test
     out = out or Path("runs", "audits", f"{trained.provenance['model']}-seed{trained.provenance['seed']}".lower())
-    result = studies.audit_checkpoint(trained, audited, studies.load_prior(residues, data.targets), config, out, progress=not quiet)
-    show_audit(result, out, json)
+    placed = studies.load_prior(residues, data.targets)
+    show_audit(run_audit(trained.model, audited, placed, config, name=trained.name, out=out, progress=not quiet), out, json)
 
-# %% ../nbs/23_cli.ipynb #ba2348e0
+# %% ../nbs/23_cli.ipynb #edf1f057
 def headline(result): # an `AuditResult` → a frame that fits 80 columns
     "The headline of an audit: n pairs on common support, and on own support beside it."
     table = result.headline().drop(columns="RS, own support").rename(columns={"pairs": "n", "pairs, own support": "own n"})
     return table.assign(endpoint=table["endpoint"].replace("exploratory", ""))
 
-# %% ../nbs/23_cli.ipynb #3e3b2e17
+def print_warnings(result) -> None:
+    "What a reader should know before the numbers, on standard error."
+    for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
+
+# %% ../nbs/23_cli.ipynb #74c29e72
 def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, and where it is
     "The result of an audit, for people or for scripts."
     report = out / "report.html"
     if as_json: return print_json({"out": out, "report": report, "primary": result.primary, "warnings": result.manifest["warnings"],
                                    "metrics": result.manifest.get("metrics", {}), "scores": result.scores()})
     print_table(headline(result), result.manifest["model"]["name"])
-    for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
+    print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #ae54b00a
+# %% ../nbs/23_cli.ipynb #d39ce850
 @app.command()
 def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepdta, or the path of a TOML file.")],
           out: Annotated[Path | None, typer.Option(help="Directory of the study.", show_default="runs/NAME")] = None,
@@ -262,7 +267,9 @@ def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepd
     out = out or Path("runs", Path(name).stem)
     result = studies.run_study(studies.load_study(name), out, device, progress=not quiet)
     if json: return print_json({"out": out, "summary": result.summary, "reports": result.reports, "scores": result.scores})
-    for run, audit in result.audits.items(): print_table(headline(audit), run)
+    for run, audit in result.audits.items():
+        print_table(headline(audit), run)
+        print_warnings(audit)
     print_table(result.summary[["run", "mse", "ci", "auroc", "auprc", "score", "value", "low", "high"]], "Accuracy, and the primary endpoint")
     for audit in result.audits.values(): typer.echo(f"{audit.manifest['model']['name']}: {audit.summary()}")
     reports = result.reports if len(result.reports) > 1 else [out / "report.html"]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OTHER_RESIDUES', 'TABLES', 'KINDS', 'PAIR_COLUMNS', 'MOLAR', 'PANEL_NAMES', 'CHANGE', 'NAME', 'DOMAIN_DEFECTS',
-           'smiles_problem', 'sequence_problem', 'DTIDataset', 'Split', 'make_split', 'seen_in_training',
+           'smiles_problem', 'sequence_problem', 'DTIDataset', 'pair_keys', 'Split', 'make_split', 'seen_in_training',
            'find_defects', 'read_pairs', 'Change', 'named_changes', 'numbering_shift', 'apply_changes',
            'closest_canonical', 'load_davis', 'load_kiba']
 
@@ -70,7 +70,7 @@ def _table_problems(drugs: pd.DataFrame, targets: pd.DataFrame, pairs: pd.DataFr
     for key, table in (("drug_id", drugs), ("target_id", targets)):
         for value in pairs[key][~pairs[key].isin(table[key])].unique(): yield Problem("pairs", key, value, "not in the table it refers to")
 
-# %% ../nbs/02_datasets.ipynb #4dd14a3e
+# %% ../nbs/02_datasets.ipynb #bf3c6648
 @dataclass(frozen=True, eq=False, repr=False)
 class DTIDataset:
     "Drugs, targets and pairs between them; raises InputError when the three tables disagree."
@@ -107,6 +107,16 @@ class DTIDataset:
         if unknown := [Problem("select", "pair_id", int(i), "not in the data") for i in pair_ids if i not in known.index]:
             raise InputError(f"{len(unknown)} pairs are not in {self.name}", unknown)
         return replace(self, pairs=known.loc[pair_ids].reset_index(drop=True))
+
+    def check(self) -> "DTIDataset": # itself
+        "Raise InputError for every unusable SMILES, sequence and affinity of its pairs; tables read by `from_frame` have none."
+        rows = [("pair", p, a, "affinity", "infinite") for p, a in zip(self.pairs.pair_id, self.pairs.affinity, strict=True) if np.isinf(a)]
+        for what, table, column, judge in (("drug", self.drugs, "smiles", smiles_problem), ("target", self.targets, "sequence", sequence_problem)):
+            used = table[table[f"{what}_id"].isin(self.pairs[f"{what}_id"])]
+            rows += [(what, key, value, column, judge(value)) for key, value in zip(used[f"{what}_id"], used[column], strict=True)]
+        if problems := [Problem(f"{what} {key}", field, value, reason) for what, key, value, field, reason in rows if reason]:
+            raise InputError(f"{len(problems):,} entries of {self.name} are unusable", problems)
+        return self
 
     def split(self, kind: str = "warm", seed: int = 0, valid_fraction: float = 0.1, test_fraction: float = 1 / 6) -> "Split":
         "Training, validation and test part; see `make_split`."
@@ -155,6 +165,14 @@ def _input_keys(dataset: DTIDataset) -> tuple[np.ndarray, np.ndarray]: # of the 
     "64-bit keys of what a model sees of each pair."
     return tuple(np.array([hash64(text) for text in table[column]], dtype=np.uint64)[pd.Index(table[key]).get_indexer(dataset.pairs[key])]
                  for table, key, column in ((dataset.drugs, "drug_id", "smiles"), (dataset.targets, "target_id", "sequence")))
+
+# %% ../nbs/02_datasets.ipynb #c1ab49f5
+def pair_keys(smiles: Iterable[str],    # drugs, one per pair
+              sequences: Iterable[str], # targets, one per pair
+             ) -> np.ndarray:           # uint64, shape (pairs,)
+    "64-bit keys of pairs by what a model sees of them, whatever their ids."
+    drug, target = (np.array([hash64(t) for t in texts], dtype=np.uint64) for texts in (smiles, sequences))
+    return stream_key(drug, target)
 
 # %% ../nbs/02_datasets.ipynb #7e709189
 def _held_out(keys: np.ndarray,  # uint64, what must not be torn apart, shape (pairs,)

@@ -67,7 +67,7 @@ def bootstrap(contrasts: Sequence[Contrast], # conditions on the same pairs
                 for j, score in enumerate(scores): out[i, j, now] = score.formula(means[:, edges[i][j]:edges[i][j + 1]], c)
     return out
 
-# %% ../nbs/16_inference.ipynb #15b4f7ee
+# %% ../nbs/16_inference.ipynb #ee496e45
 def percentile_interval(draws: np.ndarray,   # bootstrap values, shape (..., draws); NaN where a draw had no data
                         level: float = 0.95, # confidence level
                         around: np.ndarray | None = None, # move the draws so that their means lie here, shape (...)
@@ -77,7 +77,7 @@ def percentile_interval(draws: np.ndarray,   # bootstrap values, shape (..., dra
     if around is not None: draws = draws - np.nanmean(draws, axis=-1, keepdims=True) + np.asarray(around)[..., None]
     undefined = np.isnan(draws).mean(axis=-1) > 0.5
     filled = np.where(undefined[..., None], 0.0, draws)
-    low, high = np.nanquantile(filled, [tail, 1 - tail], axis=-1)
+    with np.errstate(invalid="ignore"): low, high = np.nanquantile(filled, [tail, 1 - tail], axis=-1) # an infinite log odds is a fair draw
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 
 # %% ../nbs/16_inference.ipynb #4bd114ac

@@ -15,12 +15,13 @@ import numpy as np
 
 from .core import InputError, Problem, hash64, random_bits, random_uniform, stream_key
 
-# %% ../nbs/11_matching.ipynb #e152632c
+# %% ../nbs/11_matching.ipynb #ed86c187
 @dataclass(frozen=True, eq=False)
 class Site:
     "One sequence with one prior, as a model sees it."
     sequence: str        # residues, one letter each
-    prior: np.ndarray    # visible mechanistic residues, 0-based, sorted, shape (prior residues,)
+    prior: np.ndarray    # visible mechanistic residues, 0-based, sorted, shape (visible prior residues,)
+    hidden: int          # mechanistic residues the model does not read
     usable: np.ndarray   # bool, shape (residues,): visible, not in the prior, not in any other annotated pocket
     key: np.uint64       # addresses this site's random streams
 
@@ -29,7 +30,7 @@ class Site:
         "Residues that may serve as controls, 0-based, sorted."
         return np.flatnonzero(self.usable)
 
-# %% ../nbs/11_matching.ipynb #bbe0a798
+# %% ../nbs/11_matching.ipynb #82ab2887
 def make_site(sequence: str,               # residues, one letter each
               prior: np.ndarray,           # mechanistic residues, 0-based
               others: np.ndarray = (),     # residues of other annotated pockets of this sequence, 0-based
@@ -47,7 +48,8 @@ def make_site(sequence: str,               # residues, one letter each
     usable[prior] = False
     usable[np.asarray(others, dtype=np.int64)] = False
     key = stream_key(sequence, hash64(",".join(map(str, prior))))
-    return Site(sequence, prior[(prior >= first) & (prior < last)], usable, key)
+    seen = prior[(prior >= first) & (prior < last)]
+    return Site(sequence, seen, len(prior) - len(seen), usable, key)
 
 # %% ../nbs/11_matching.ipynb #e00d3a31
 def draw_residues(candidates: np.ndarray, # 0-based residues to draw from, shape (candidates,)

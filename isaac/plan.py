@@ -6,7 +6,7 @@
 __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 'make_cells', 'variant_ids', 'Plan', 'make_plan',
            'write_table', 'read_table', 'save_plan', 'load_plan']
 
-# %% ../nbs/12_plan.ipynb #ce08bcaa
+# %% ../nbs/12_plan.ipynb #8b401fbf
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from .core import InputError, Problem, atomic_path, content_hash, mix64, stream_key, write_json
 from .matching import MATCHINGS, Site, make_site, mechanistic_residues
-from .operators import OPERATORS, edit_letters, to_letters, to_strings
+from .operators import OPERATORS, apply_edits, edit_letters, to_strings
 from .predictors import Reading, visible_range
 
-# %% ../nbs/12_plan.ipynb #0f83cabf
+# %% ../nbs/12_plan.ipynb #8b952ed1
 Dose = int | str # a count of residues, or a percentage of the visible prior such as "100%"
 
 class Design(BaseModel):
@@ -34,8 +34,8 @@ class Design(BaseModel):
     operators: tuple[str, ...] = ("mask", "substitute")          # names in `OPERATORS`
     matchings: tuple[str, ...] = ("geometry", "domain", "uniform") # names in `MATCHINGS`
     doses: tuple[Dose, ...] = (5, 20, "100%")                    # residues edited; nested
-    repeats: int = 20                                            # independent draws per intervention seed
-    intervention_seeds: int = 5                                  # whole independent sets of repeats, seeded seed, seed + 1, …
+    repeats: int = 4                                             # independent draws per intervention seed
+    intervention_seeds: int = 3                                  # whole independent sets of repeats, seeded seed, seed + 1, …
     seed: int = 0                                                # first intervention seed
     min_prior: int = 10                                          # fewer visible prior residues: not auditable
 
@@ -153,7 +153,7 @@ def _site_blocks(row: int,             # row of the site
                 cells = first_cell[arm[0], operator, matching, str(dose)] + np.arange(len(keys), dtype=np.int32)
                 yield _Block(row, cells, chosen, letters, variant_ids("target", site.sequence, chosen, letters))
 
-# %% ../nbs/12_plan.ipynb #6abe3e0e
+# %% ../nbs/12_plan.ipynb #ae8d1c7a
 PLAN_SCHEMA = 1
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +170,8 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        "Content hash of the design, the variants, and the pairs and edits that refer to them."
-        return content_hash(self.schema_version, self.design.model_dump(), vars(self.reading), self.variants["variant_id"].to_numpy(),
+        "Content hash of the design, the variants' strings, and the pairs and edits that refer to them."
+        return content_hash(self.schema_version, self.design.model_dump(), vars(self.reading), "\n".join(self.variants["string"]),
                             self.pairs[["pair_id", "drug_id", "target_id", "smiles", "sequence"]], self.edits)
 
     def __repr__(self) -> str:
@@ -201,15 +201,15 @@ def _pair_sites(pairs: pd.DataFrame,      # with drug_id, target_id, sequence
         of_pair[i] = index[identity]
     return of_pair, sites
 
-# %% ../nbs/12_plan.ipynb #26f2487a
-def _too_small(site: Site, prior_residues: int, min_prior: int, status: str) -> str:
+# %% ../nbs/12_plan.ipynb #3c5ab711
+def _too_small(site: Site, min_prior: int, status: str) -> str:
     "Why a site has no auditable prior."
-    if prior_residues == 0: return f"no prior: {status}" if status else "no prior for this target"
-    hidden = prior_residues - len(site.prior)
+    total = len(site.prior) + site.hidden
+    if total == 0: return f"no prior: {status}" if status else "no prior for this target"
     seen = f"{len(site.prior)} visible prior residues, fewer than min_prior = {min_prior}"
-    return f"{seen} ({hidden} of {prior_residues} lie beyond what the model reads)" if hidden else seen
+    return f"{seen} ({site.hidden} of {total} lie beyond what the model reads)" if site.hidden else seen
 
-# %% ../nbs/12_plan.ipynb #0addf59a
+# %% ../nbs/12_plan.ipynb #b7142d1e
 def _variant_table(blocks: list[_Block],   # all draws
                    sites: list[Site],      # the sites they belong to
                    parents: list[str],     # target id of each site
@@ -228,10 +228,8 @@ def _variant_table(blocks: list[_Block],   # all draws
         new = np.flatnonzero(is_new[start:start + len(b.ids)])
         start += len(b.ids)
         if len(new) == 0: continue
-        edited = np.tile(to_letters(sites[b.site].sequence), (len(new), 1))
-        np.put_along_axis(edited, b.positions[new], b.letters[new], axis=1)
         ids.append(b.ids[new])
-        string += to_strings(edited)
+        string += apply_edits(sites[b.site].sequence, b.positions[new], b.letters[new])
         parent += [parents[b.site]] * len(new)
         positions += list(b.positions[new])
         letters += to_strings(b.letters[new])
@@ -287,17 +285,16 @@ def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, seque
     return Plan(make_cells(design), variants, _edit_table(blocks, pairs, variants, sites), pairs,
                 _unauditable(pairs, sites, prior, design, refused), design, reading)
 
-# %% ../nbs/12_plan.ipynb #a577c93b
+# %% ../nbs/12_plan.ipynb #7b03a125
 def _unauditable(pairs: pd.DataFrame, sites: list[Site], prior, design: Design, refused: list[tuple]) -> pd.DataFrame:
     "One row per target and refused (matching, dose), with the number of pairs it costs and the reason."
-    size = prior.table.groupby("target_id")["position"].nunique()
     status = {r.target_id: f"{r.status} ({r.note})" if r.note else r.status for r in prior.coverage.fillna("").itertuples()}
     count = pairs.groupby(["target_id", "site"], sort=True).size()
     of_site = {row: [tuple(r[1:]) for r in rows] for row, rows in groupby(sorted(refused, key=itemgetter(0)), key=itemgetter(0))}
     rows = []
     for (target, row), n in count.items():
         if len(sites[row].prior) < design.min_prior:
-            rows.append((target, n, "all", "all", _too_small(sites[row], int(size.get(target, 0)), design.min_prior, status.get(target, ""))))
+            rows.append((target, n, "all", "all", _too_small(sites[row], design.min_prior, status.get(target, ""))))
         rows += [(target, n, *refusal) for refusal in of_site.get(row, [])]
     return pd.DataFrame(rows, columns=["target_id", "pairs", "matching", "dose", "reason"])
 

@@ -159,13 +159,13 @@ def output_unit(manifest: dict) -> str: # "pKd", "logit", "output units"
     scale = manifest["model"].get("scale")
     return "logit" if scale in ("logit", "probability") else manifest.get("data", {}).get("scale") or "output units"
 
-# %% ../nbs/19_report.ipynb #65244783
+# %% ../nbs/19_report.ipynb #2234cbde
 def facts(row: pd.Series, frames: dict, manifest: dict) -> list[dict]: # name, value, note
     "The few numbers worth seeing first."
     arms, refused, data = frames["arms"], frames["unauditable"], manifest.get("data", {})
     here = arms[arms[["operator", "matching", "dose"]].eq(row[["operator", "matching", "dose"]]).all(axis=1)]
     mean = here.groupby("arm")["magnitude"].mean()
-    never = refused.loc[refused["matching"].eq("all"), "target_id"].nunique()
+    never = refused.loc[refused["matching"].eq("all") & refused["dose"].eq("all"), "target_id"].nunique()
     sometimes = refused["target_id"].nunique() - never
     interval = f"{percent(manifest['config'].get('level', 0.95))} interval {span(row['low'], row['high'])}"
     lines = [(f"Primary endpoint, {row['score']}", number(row["value"]) if row["status"] == "ok" else row["status"], interval),

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
            'architecture', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study', 'Checkpoint',
-           'load_checkpoint', 'differences', 'obtain_checkpoint', 'tell_training_pairs', 'audit_checkpoint',
-           'StudyResult', 'run_study', 'remake_reports', 'untrained_null']
+           'load_checkpoint', 'differences', 'obtain_checkpoint', 'StudyResult', 'run_study', 'remake_reports',
+           'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #aa292d66
+# %% ../nbs/22_studies.ipynb #b09f4faf
 import json
 import sys
 from collections.abc import Mapping
@@ -17,13 +17,12 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pydantic
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from . import __version__, models
-from .audit import AuditConfig, AuditResult, audit, conditions, load_result, supports
+from .audit import AuditConfig, AuditResult, audit, conditions, supports
 from .core import InputError, Problem, atomic_path, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
@@ -216,28 +215,6 @@ def obtain_checkpoint(folder: str | Path,      # where it is, or will be
     train(kind, split, seed, config, out=folder, progress=progress, device=device)
     return load_checkpoint(folder)
 
-# %% ../nbs/22_studies.ipynb #48f4aefe
-def tell_training_pairs(checkpoint: Checkpoint, data: DTIDataset) -> None:
-    "Give the model `seen_in_training(smiles, sequences)`, if `data` is what it was trained on."
-    if checkpoint.provenance["dataset"] != data.name: return
-    pairs = pd.read_csv(checkpoint.path / "training_pairs.csv", dtype={"drug_id": str, "target_id": str})
-    pairs = pairs.merge(data.drugs, on="drug_id").merge(data.targets[["target_id", "sequence"]], on="target_id")
-    seen = set(zip(pairs.smiles, pairs.sequence, strict=True))
-    checkpoint.model.seen_in_training = lambda smiles, sequences: np.array([p in seen for p in zip(smiles, sequences, strict=True)], bool)
-
-# %% ../nbs/22_studies.ipynb #e0c3d281
-def audit_checkpoint(checkpoint: Checkpoint,
-                     data: DTIDataset,      # the pairs to audit
-                     prior: Prior,          # which residues should matter
-                     config: AuditConfig,   # how to audit
-                     out: str | Path,       # run directory
-                     progress: bool = True, # show a progress bar
-                    ) -> AuditResult:
-    "The finished audit in `out` if it is this one, or a new one. Raises `InputError` if `out` holds another."
-    checkpoint.model.metrics = {part: checkpoint.metrics[part] for part in ("test", "test_unseen") if part in checkpoint.metrics}
-    tell_training_pairs(checkpoint, data)
-    return audit(checkpoint.model, data, prior, config, name=checkpoint.name, out=out, progress=progress)
-
 # %% ../nbs/22_studies.ipynb #dc3ecccb
 @dataclass(frozen=True, eq=False)
 class StudyResult:
@@ -266,7 +243,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #9c69dc42
+# %% ../nbs/22_studies.ipynb #f04d81f9
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # for training: auto, cpu, cuda, mps
@@ -277,7 +254,6 @@ def run_study(config: StudyConfig,
     data = load_dataset(config.dataset)
     split, prior = data.split(config.split.kind, config.split.seed), load_prior(config.prior, data.targets)
     say(f"{data}; prior {prior.name} on {len(prior.positions):,} targets")
-    write_json(out / "study.json", {"isaac": __version__} | config.model_dump(mode="json"))
     checkpoints = {}
     for choice in config.models:
         for seed in choice.seeds:
@@ -288,12 +264,13 @@ def run_study(config: StudyConfig,
     audits = {}
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")
-        audits[name] = audit_checkpoint(checkpoint, split.test, prior, config.audit, out / "audits" / name, progress)
+        audits[name] = audit(checkpoint.model, split.test, prior, config.audit, name=checkpoint.name, out=out / "audits" / name, progress=progress)
     return _write_tables(StudyResult(config, out, checkpoints, audits))
 
-# %% ../nbs/22_studies.ipynb #47d2dd5d
+# %% ../nbs/22_studies.ipynb #f0bda82c
 def _write_tables(result: StudyResult) -> StudyResult:
     "scores.csv and summary.csv; the report of a single run is the report of the study."
+    write_json(result.out / "study.json", {"isaac": __version__} | result.config.model_dump(mode="json"))
     for name in ("scores", "summary"):
         with atomic_path(result.out / f"{name}.csv") as temporary: getattr(result, name).to_csv(temporary, index=False)
     if len(result.reports) == 1: _copy(result.reports[0], result.out / "report.html")
@@ -302,13 +279,13 @@ def _write_tables(result: StudyResult) -> StudyResult:
 def _copy(source: Path, destination: Path) -> None:
     with atomic_path(destination) as temporary: temporary.write_bytes(source.read_bytes())
 
-# %% ../nbs/22_studies.ipynb #6f187f8d
+# %% ../nbs/22_studies.ipynb #416a13af
 def remake_reports(run: str | Path, # directory of a study or of an audit
                   ) -> list[Path]:
     "Write the reports of finished audits again. Raises `InputError` where there is none."
     run = Path(run)
     audits = sorted(manifest.parent for manifest in run.glob("audits/*/manifest.json"))
-    reports = [load_result(folder).to_html(folder / "report.html") for folder in audits or [run]]
+    reports = [AuditResult.load(folder).to_html(folder / "report.html") for folder in audits or [run]]
     if len(audits) == 1: _copy(reports[0], run / "report.html")
     return reports
 

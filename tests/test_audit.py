@@ -1,12 +1,13 @@
 """The audit on real kinases with a real (untrained) network: exact reuse, and independence of order, batches and company."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from isaac.audit import AuditConfig, audit, load_result
+from isaac.audit import AuditConfig, AuditResult, audit
 from isaac.core import InputError, IsaacError
 from isaac.datasets import load_davis
 from isaac.engine import respond
@@ -53,13 +54,13 @@ def test_the_same_audit_twice_and_with_rows_permuted_is_identical(result, davis,
 
 
 def test_a_saved_audit_is_scored_the_same_years_later(result, tmp_path):
-    kept = load_result(result.save(tmp_path / "run"))
+    kept = AuditResult.load(result.save(tmp_path / "run"))
     pd.testing.assert_frame_equal(kept.scores(), result.scores())
     pd.testing.assert_frame_equal(kept.targets(), result.targets())
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["config"]["primary"] == {"operator": "substitute", "matching": "geometry", "dose": 5, "score": "RS"}
     result.save(tmp_path / "run")
-    with pytest.raises(InputError, match="does not hold a finished audit.*responses.parquet"): load_result(tmp_path)
+    with pytest.raises(InputError, match="does not hold a finished audit.*responses.parquet"): AuditResult.load(tmp_path)
 
 
 def test_the_manifest_is_there_before_the_model_is_asked(davis, prior, tmp_path):
@@ -84,9 +85,41 @@ def test_an_interrupted_audit_is_run_to_its_end(davis, prior, model, tmp_path):
     def kinase_model(smiles, sequences): return np.array([float(len(t)) for t in sequences])
     kinase_model.__qualname__ = "kinase_model"
     with pytest.raises(KeyboardInterrupt): audit(asked_once, davis, prior, out=tmp_path / "run", **OPTIONS)
-    with pytest.raises(InputError, match="finished"): load_result(tmp_path / "run")
+    with pytest.raises(InputError, match="finished"): AuditResult.load(tmp_path / "run")
     audit(kinase_model, davis, prior, out=tmp_path / "run", **OPTIONS)
-    assert load_result(tmp_path / "run").manifest["account"]["predicted"] > 0
+    assert AuditResult.load(tmp_path / "run").manifest["account"]["predicted"] > 0
+
+
+def test_a_function_that_changed_its_mind_is_not_mistaken_for_the_one_audited(davis, prior, tmp_path):
+    def make(letter): return lambda smiles, sequences: np.array([t.count(letter) for t in sequences], float)
+    audit(make("K"), davis, prior, out=tmp_path / "run", **OPTIONS)
+    audit(make("K"), davis, prior, out=tmp_path / "run", **OPTIONS)
+    with pytest.raises(InputError, match="audit of another model"): audit(make("L"), davis, prior, out=tmp_path / "run", **OPTIONS)
+
+
+@pytest.mark.parametrize("spoil, said", [
+    (lambda f: f.drop(columns="smiles"), "no such column"),
+    (lambda f: f.assign(smiles=["C1CC", *f.smiles[1:]]), "row 0 smiles 'C1CC'.*ring"),
+    (lambda f: f.assign(sequence=[None, "mkv", *f.sequence[2:]]), "row 0 sequence.*missing.*row 1 sequence 'mkv'"),
+    (lambda f: f.assign(sequence=["MKÅ", *f.sequence[1:]]), "no amino acid"),
+    (lambda f: f.assign(affinity=[np.nan, np.inf, *f.affinity[2:]]), "row 0 affinity.*row 1 affinity"),
+    (lambda f: f.assign(target_id="same"), "different values of sequence"),
+    (lambda f: f.iloc[:0], "empty")])
+def test_a_users_table_is_checked_before_the_model_is_asked(davis, prior, spoil, said):
+    def never(smiles, sequences): raise AssertionError("asked")
+    with pytest.raises(InputError, match=said): audit(never, spoil(davis.frame.drop(columns="fold")), prior, **OPTIONS)
+
+
+def test_a_dataset_made_by_hand_is_checked_too(davis, prior, model):
+    wrong = replace(davis, drugs=davis.drugs.assign(smiles="not a molecule"))
+    with pytest.raises(InputError, match="not a molecule"): audit(model, wrong, prior, **OPTIONS)
+
+
+def test_every_unfinite_prediction_is_named_with_its_pair_and_edit(davis, prior):
+    def fails_on_masks(smiles, sequences): return np.array([np.nan if t.count("X") > 4 else 1.0 + len(t) for t in sequences])
+    with pytest.raises(InputError, match=r"imatinib|pair \d+ \(") as error:
+        audit(fails_on_masks, davis, prior, **OPTIONS | {"operators": ["mask"]})
+    assert len(error.value.problems) > 48 and all("mechanistic mask" in p.where or "control mask" in p.where for p in error.value.problems)
 
 
 def test_another_audit_is_never_overwritten(davis, prior, model, tmp_path):

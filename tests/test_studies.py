@@ -90,7 +90,6 @@ def test_reports_are_made_again_from_saved_answers(result):
 def test_auditing_pairs_the_model_was_trained_on_warns_with_their_number(toy, result):
     data, checkpoint = studies.load_dataset(result.config.dataset), result.checkpoints["deepdta-seed0"]
     split = data.split()
-    studies.tell_training_pairs(checkpoint, data)
     prior = studies.load_prior(result.config.prior, data.targets)
     everything = audit(checkpoint.model, data, prior, result.config.audit, progress=False)
     trained = len(split.train.pairs) + len(split.valid.pairs)

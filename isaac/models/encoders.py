@@ -6,7 +6,7 @@
 __all__ = ['SMILES', 'PROTEIN', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts', 'predicting',
            'distinct', 'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #72bdfe91
+# %% ../../nbs/models/encoders.ipynb #d4fb75b9
 import contextlib
 import io
 import json
@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
@@ -23,6 +24,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, stream_key
+from ..datasets import pair_keys
 
 # %% ../../nbs/models/encoders.ipynb #482c694b
 @dataclass(frozen=True)
@@ -172,12 +174,18 @@ def distinct(texts: Sequence[str],                # may hold repetitions
     order = {t: i for i, t in enumerate(dict.fromkeys(texts))}
     return list(order), np.fromiter((order[t] for t in texts), np.int64, len(texts))
 
-# %% ../../nbs/models/encoders.ipynb #93728ab8
+# %% ../../nbs/models/encoders.ipynb #4a94c0d5
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here: predictions from two towers, checkpoints without pickles."
     scale = "affinity"    # what a prediction is; see `isaac.predictors`
     truncation = "right"  # a sequence longer than `max_target_length` loses its end
     mask_token = "X"      # the residue symbol that stands for "unknown"
+    metrics = None        # of a trained model: {"test": {"mse", "ci", "auroc", "auprc"}, "test_unseen": …}
+    trained_on = None     # of a trained model: `pair_keys` of its training and validation pairs
+
+    def seen_in_training(self, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # bool, shape (pairs,)
+        "Which pairs have the drug and the sequence of one it was trained on; none where that is not known."
+        return np.zeros(len(smiles), bool) if self.trained_on is None else np.isin(pair_keys(smiles, sequences), self.trained_on)
 
     def predict(self,
                 smiles: Sequence[str],    # drugs, one per pair
@@ -202,7 +210,7 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
         folder = Path(source)
         if folder.is_dir() and not (folder / "config.json").is_file() or not folder.is_dir() and str(source).count("/") != 1:
             raise InputError("There is no checkpoint", [Problem("model", "checkpoint", str(source), "no folder with a config.json")])
-        try: return super().from_pretrained(source, **options)
+        try: return _with_record(super().from_pretrained(source, **options), folder)
         except IsaacError: raise
         except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as e:
             raise IsaacError(f"{source} holds no {cls.__name__} that can be read: {e}") from e
@@ -215,6 +223,16 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     @classmethod
     def _load_as_pickle(cls, model, model_file, *_):
         raise IsaacError(f"{model_file} is a pickle, which can run code when it is read; only model.safetensors is accepted")
+
+# %% ../../nbs/models/encoders.ipynb #f104ab05
+def _with_record(model: TwoTowerModel, folder: Path) -> TwoTowerModel:
+    "`model` with the accuracy and the training pairs that are noted in its folder."
+    if (folder / "metrics.json").is_file():
+        metrics = json.loads((folder / "metrics.json").read_text())
+        model.metrics = {part: metrics[part] for part in ("test", "test_unseen") if part in metrics}
+    if (folder / "training_pairs.csv").is_file():
+        model.trained_on = pd.read_csv(folder / "training_pairs.csv", usecols=["key"], dtype=np.uint64)["key"].to_numpy()
+    return model
 
 # %% ../../nbs/models/encoders.ipynb #34189820
 def untrained(model: TwoTowerModel | type[TwoTowerModel], # an example, or a class for its default settings

@@ -6,7 +6,7 @@
 __all__ = ['TrainingConfig', 'Grid', 'permutation', 'grid_blocks', 'GridTraining', 'quiet_lightning', 'fit', 'atomic_folder',
            'TrainingResult', 'provenance_of', 'check_split', 'device_of', 'metrics_of', 'train']
 
-# %% ../../nbs/models/training.ipynb #983a74cb
+# %% ../../nbs/models/training.ipynb #f1f08b53
 import contextlib
 import logging
 import math
@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from ..core import InputError, IsaacError, Problem, random_uniform, stream_key, write_json
-from ..datasets import DTIDataset, Split, seen_in_training
+from ..datasets import DTIDataset, Split, pair_keys, seen_in_training
 from ..metrics import regression_metrics
 from .encoders import TwoTowerModel, distinct, untrained
 
@@ -195,7 +195,7 @@ def atomic_folder(path: str | Path,   # the folder's final name; must not exist 
         os.replace(temporary, path)
     finally: shutil.rmtree(temporary, ignore_errors=True)
 
-# %% ../../nbs/models/training.ipynb #84227389
+# %% ../../nbs/models/training.ipynb #d3116672
 @dataclass(frozen=True)
 class TrainingResult:
     "A trained model and what there is to know about it."
@@ -203,7 +203,7 @@ class TrainingResult:
     history: pd.DataFrame # epoch (from 1), train_loss, valid_mse, seconds
     metrics: dict         # valid, test, test_unseen: {"mse", "ci", "auroc", "auprc"}; n: pairs of each; best_epoch
     provenance: dict      # hashes of data and split, seed, settings, versions
-    pairs: pd.DataFrame   # pair_id, drug_id, target_id, part: the pairs of the training and validation part
+    pairs: pd.DataFrame   # pair_id, drug_id, target_id, part, key (`pair_keys`): the pairs of the training and validation part
 
     def save(self, out: str | Path) -> Path: # the folder to create
         "Write the checkpoint, complete or not at all."
@@ -255,7 +255,7 @@ def metrics_of(model: TwoTowerModel, # trained
     frame = data.frame
     return regression_metrics(frame.affinity, model.predict(frame.smiles, frame.sequence), data.threshold)
 
-# %% ../../nbs/models/training.ipynb #80c9ff61
+# %% ../../nbs/models/training.ipynb #6b905dea
 def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class or an example; its weights are not used
           split: Split,                                 # from `DTIDataset.split`
           seed: int = 0,                                # of the initial weights, the blocks and the dropout
@@ -275,7 +275,9 @@ def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class
     unseen = split.test.select(split.test.pairs.pair_id[~seen_in_training(split)])
     parts = {"valid": split.valid, "test": split.test} | ({"test_unseen": unseen} if len(unseen.pairs) else {})
     metrics = {name: metrics_of(model, part) for name, part in parts.items()} | {"n": {name: len(part.pairs) for name, part in parts.items()}}
-    pairs = pd.concat([getattr(split, part).pairs[["pair_id", "drug_id", "target_id"]].assign(part=part) for part in ("train", "valid")])
+    seen = pd.concat([getattr(split, part).frame.assign(part=part) for part in ("train", "valid")])
+    pairs = seen[["pair_id", "drug_id", "target_id", "part"]].assign(key=pair_keys(seen.smiles, seen.sequence))
+    model.trained_on, model.metrics = pairs.key.to_numpy(), {part: metrics[part] for part in parts if part != "valid"}
     result = TrainingResult(model, history, metrics | best, provenance_of(model, split, seed, config) | best, pairs)
     if out is not None: result.save(out)
     return result
