@@ -6,7 +6,7 @@
 __all__ = ['Condition', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Endpoint', 'AuditConfig', 'conditions', 'supports',
            'score_table', 'AuditResult', 'summarise', 'identity', 'describe_run', 'audit']
 
-# %% ../nbs/20_audit.ipynb #d30a00b1
+# %% ../nbs/20_audit.ipynb #37d9c78e
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from . import __version__
-from .core import InputError, Problem, atomic_path, content_hash, patch_to, random_bits, residue_name, stream_key, write_json
+from .core import InputError, Problem, atomic_path, content_hash, patch_to, random_bits, read_json, residue_name, stream_key, write_json
 from .datasets import DTIDataset
 from .engine import TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, percentile_interval
@@ -274,11 +274,11 @@ def identity(manifest: dict) -> dict[str, str]:
     "The hash of every part of a manifest that decides the numbers."
     return {name: content_hash(json.loads(json.dumps(manifest[name], default=str))) for name in IDENTITY}
 
-# %% ../nbs/20_audit.ipynb #5f9aee28
+# %% ../nbs/20_audit.ipynb #123c5905
 def _read_manifest(directory: Path) -> dict:
     "The manifest in `directory`, empty where there is none."
     path = directory / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 def _write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GOLDEN', 'AMINO_ACIDS', 'IsaacError', 'DownloadError', 'Problem', 'InputError', 'content_hash', 'file_hash', 'mix64',
            'hash64', 'stream_key', 'random_bits', 'random_uniform', 'residue_name', 'atomic_path', 'write_json',
-           'patch_to', 'cache_dir', 'mirror']
+           'read_json', 'patch_to', 'cache_dir', 'mirror']
 
 # %% ../nbs/00_core.ipynb #e35ca7c5
 import contextlib
@@ -176,7 +176,7 @@ def atomic_path(path: str | Path,    # the file's final name
         os.replace(temporary, path)
     finally: temporary.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #1b70f6d8
+# %% ../nbs/00_core.ipynb #fd11321a
 def write_json(path: str | Path, # where to
                value,            # anything JSON can say; NaN is written as null
               ) -> Path:
@@ -187,8 +187,15 @@ def write_json(path: str | Path, # where to
         if isinstance(v, np.generic): v = v.item()
         if isinstance(v, float) and not np.isfinite(v): return None
         return str(v) if isinstance(v, Path) else v
-    with atomic_path(path) as temporary: temporary.write_text(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
     return Path(path)
+
+# %% ../nbs/00_core.ipynb #037927e9
+def read_json(path: str | Path): # what `write_json` wrote
+    "Read JSON; raises `InputError` for a file that holds none, cut short or not."
+    try: return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error: raise InputError(f"{path} is not valid JSON: {error}") from None
 
 # %% ../nbs/00_core.ipynb #cabb01dc
 def patch_to(cls: type, # the class to extend

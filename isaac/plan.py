@@ -6,8 +6,7 @@
 __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 'make_cells', 'variant_ids', 'Plan', 'make_plan',
            'write_table', 'read_table', 'save_plan', 'load_plan']
 
-# %% ../nbs/12_plan.ipynb #8b401fbf
-import json
+# %% ../nbs/12_plan.ipynb #e9773c3c
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +18,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from .core import InputError, Problem, atomic_path, content_hash, mix64, stream_key, write_json
+from .core import InputError, Problem, atomic_path, content_hash, mix64, read_json, stream_key, write_json
 from .matching import MATCHINGS, Site, make_site, mechanistic_residues
 from .operators import OPERATORS, apply_edits, edit_letters, to_strings
 from .predictors import Reading, visible_range
 
-# %% ../nbs/12_plan.ipynb #8b952ed1
+# %% ../nbs/12_plan.ipynb #2fd98be8
 Dose = int | str # a count of residues, or a percentage of the visible prior such as "100%"
 
 class Design(BaseModel):
@@ -34,7 +33,7 @@ class Design(BaseModel):
     operators: tuple[str, ...] = ("mask", "substitute")          # names in `OPERATORS`
     matchings: tuple[str, ...] = ("geometry", "domain", "uniform") # names in `MATCHINGS`
     doses: tuple[Dose, ...] = (5, 20, "100%")                    # residues edited; nested
-    repeats: int = 4                                             # independent draws per intervention seed
+    repeats: int = 3                                             # independent draws per intervention seed
     intervention_seeds: int = 3                                  # whole independent sets of repeats, seeded seed, seed + 1, …
     seed: int = 0                                                # first intervention seed
     min_prior: int = 10                                          # fewer visible prior residues: not auditable
@@ -332,12 +331,12 @@ def save_plan(plan: Plan, directory: str | Path) -> Path:
     write_json(Path(directory, "design.json"), {"design": plan.design.model_dump(), "reading": vars(plan.reading), "hash": plan.hash})
     return Path(directory)
 
-# %% ../nbs/12_plan.ipynb #609011d2
+# %% ../nbs/12_plan.ipynb #d7c16331
 def load_plan(directory: str | Path) -> Plan:
     "Read a plan back. Raises `InputError` if a table is missing, of another schema, or not the one that was saved."
     missing = [name for name in (*(f"{t}.parquet" for t in TABLES), "design.json") if not Path(directory, name).exists()]
     if missing: raise InputError(f"{directory} does not hold a plan", [Problem("directory", "file", name, "missing") for name in missing])
-    kept = json.loads(Path(directory, "design.json").read_text())
+    kept = read_json(Path(directory, "design.json"))
     plan = Plan(**{t: read_table(Path(directory, f"{t}.parquet")) for t in TABLES},
                 design=validated(Design, **kept["design"]), reading=Reading(**kept["reading"]))
     if plan.hash != kept["hash"]:

@@ -95,19 +95,15 @@ def as_table(frame: pd.DataFrame,      # what to print
     groups = [("", cells(frame))] if by is None else [(str(name), cells(part)) for name, part in frame.groupby(by, sort=False)]
     return Table(caption, list(zip(headings.values(), is_number, strict=True)), groups)
 
-# %% ../nbs/19_report.ipynb #3dd1b4ff
+# %% ../nbs/19_report.ipynb #48789995
 EDITED = {
     "mask": "masked", "substitute": "replaced by other amino acids drawn at random", "conservative": "replaced by similar amino acids",
     "radical": "replaced by dissimilar amino acids", "alanine": "replaced by alanine", "shuffle": "shuffled among themselves",
-    "homolog": "replaced by residues seen in related targets",
 }
 CONTROLS = {
-    "uniform": "residues anywhere outside the prior", "composition": "residues outside the prior of the same types",
+    "uniform": "residues anywhere outside the prior",
     "domain": "residues outside the prior but within its span ± 20",
     "geometry": "the prior's own pattern, moved elsewhere along the sequence",
-    "geometry_in_domain": "the prior's own pattern, moved within its domain",
-    "conservation": "residues outside the prior, equally conserved",
-    "strict": "windows outside the prior that match each run in length, composition, conservation and place",
 }
 
 # %% ../nbs/19_report.ipynb #773cd657

@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
            'architecture', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study', 'Checkpoint',
-           'load_checkpoint', 'differences', 'obtain_checkpoint', 'StudyResult', 'run_study', 'remake_reports',
-           'untrained_null']
+           'load_checkpoint', 'differences', 'obtain_checkpoint', 'audited_part', 'StudyResult', 'run_study',
+           'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #b09f4faf
-import json
+# %% ../nbs/22_studies.ipynb #60ba8fb3
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import pydantic
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from . import __version__, models
 from .audit import AuditConfig, AuditResult, audit, conditions, supports
-from .core import InputError, Problem, atomic_path, write_json
+from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
 from .models.encoders import TwoTowerModel, untrained
@@ -33,16 +32,18 @@ from .predictors import reading
 from .priors import KlifsPocket, Prior, prior_from_table
 from .scores import contrast, reasoning_score, response_matrix
 
-# %% ../nbs/22_studies.ipynb #5739690c
+# %% ../nbs/22_studies.ipynb #63aba62a
 def _table(path: str) -> pd.DataFrame:
     "A CSV or Parquet file, text columns as text."
     if not Path(path).is_file(): raise InputError("There is no such file", [Problem("option", "file", path, "does not exist")])
-    if path.endswith(".parquet"): return pd.read_parquet(path)
-    return pd.read_csv(path, dtype={column: str for column in ("drug_id", "target_id", "fold", "label", "segment", "residue")})
+    text = {column: str for column in ("drug_id", "target_id", "fold", "label", "segment", "residue")}
+    try: return pd.read_parquet(path) if path.endswith(".parquet") else pd.read_csv(path, dtype=text)
+    except (OSError, ValueError) as error: # pandas' and arrow's complaints about content are ValueErrors
+        raise InputError("The file cannot be read as a table", [Problem("option", "file", path, str(error).splitlines()[0])]) from None
 
 def _is_table(name: str) -> bool: return name.endswith((".csv", ".parquet"))
 
-# %% ../nbs/22_studies.ipynb #d31157d3
+# %% ../nbs/22_studies.ipynb #570bf0e1
 class DatasetChoice(BaseModel):
     "Which pairs."
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,8 +51,20 @@ class DatasetChoice(BaseModel):
     sequences: Literal["as_distributed", "corrected"] = "as_distributed" # of Davis: with its defects, or repaired
     scale: str = "affinity"        # of a table's affinities
     threshold: float | None = None # of a table: a pair binds from this affinity on
+    on_error: Literal["raise", "skip"] = "raise" # of a table: refuse bad rows, or drop them into `rejected`
+    rejected: str = "rejected.csv" # of a table: where dropped rows are listed
 
-# %% ../nbs/22_studies.ipynb #4cd838a5
+    @model_validator(mode="after")
+    def _applicable(self):
+        of_a_table = {"scale", "threshold", "on_error", "rejected"}
+        idle = self.model_fields_set & (of_a_table if self.name in ("davis", "kiba") else {"sequences"})
+        if self.name == "kiba": idle |= self.model_fields_set & {"sequences"}
+        default = {name: field.default for name, field in type(self).model_fields.items()}
+        if idle := sorted(name for name in idle if getattr(self, name) != default[name]):
+            raise ValueError(f"{', '.join(idle)} cannot be chosen for {self.name}")
+        return self
+
+# %% ../nbs/22_studies.ipynb #8e72bd04
 def load_dataset(choice: DatasetChoice) -> DTIDataset:
     "Raises `InputError` for unknown names and unusable tables, `DownloadError` where a public file cannot be had."
     if choice.name == "davis": return load_davis(choice.sequences)
@@ -60,7 +73,8 @@ def load_dataset(choice: DatasetChoice) -> DTIDataset:
         raise InputError("Unknown data set", [Problem("option", "dataset", choice.name, "not davis, kiba, or a .csv or .parquet file")])
     if choice.threshold is None:
         raise InputError("A table needs a threshold", [Problem("option", "threshold", None, "from which affinity on does a pair bind?")])
-    return DTIDataset.from_frame(_table(choice.name), name=Path(choice.name).stem, scale=choice.scale, threshold=choice.threshold)
+    return DTIDataset.from_frame(_table(choice.name), name=Path(choice.name).stem, scale=choice.scale, threshold=choice.threshold,
+                                 on_error=choice.on_error, rejected=choice.rejected)
 
 # %% ../nbs/22_studies.ipynb #775b7a24
 class PriorChoice(BaseModel):
@@ -131,7 +145,7 @@ class StudyConfig(BaseModel):
         if not names or len(set(names)) < len(names): raise ValueError("expected one or more models, each architecture once")
         return choices
 
-# %% ../nbs/22_studies.ipynb #4ed582da
+# %% ../nbs/22_studies.ipynb #c9c1a8dc
 def study_names() -> list[str]:
     "The studies that come with the package."
     return sorted(f.name.removesuffix(".toml") for f in (resources.files("isaac") / "configs").iterdir() if f.name.endswith(".toml"))
@@ -145,7 +159,7 @@ def load_study(name: str | Path, # the name of a packaged study, or the path of 
     if not file.is_file():
         raise InputError("There is no such study", [Problem("option", "study", str(name), f"neither a file nor one of {', '.join(known)}")])
     try: content = toml.loads(file.read_text(encoding="utf-8"))
-    except toml.TOMLDecodeError as error: raise InputError(f"{name} is not valid TOML: {error}") from None
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error: raise InputError(f"{name} is not valid TOML: {error}") from None
     return validated(StudyConfig, **content)
 
 # %% ../nbs/22_studies.ipynb #84107265
@@ -167,7 +181,7 @@ def _advice(path: Path) -> str:
     found = sorted(str(p.parent) for p in near.glob("**/provenance.json"))[:10] if near != Path() else []
     return f"There are: {', '.join(found)}" if found else "Make one: isaac train deepdta --dataset davis --out FOLDER"
 
-# %% ../nbs/22_studies.ipynb #4506cf83
+# %% ../nbs/22_studies.ipynb #16631719
 CHECKPOINT_FILES = ("config.json", "model.safetensors", "metrics.json", "provenance.json", "training_pairs.csv")
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -176,7 +190,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     missing = [Problem("folder", "file", name, "missing") for name in CHECKPOINT_FILES if not (path / name).is_file()]
     if not path.is_dir(): missing = [Problem("option", "checkpoint", str(path), "no such folder")]
     if missing: raise InputError(f"{path} is not a checkpoint", missing, _advice(path))
-    metrics, provenance = (json.loads((path / f"{name}.json").read_text()) for name in ("metrics", "provenance"))
+    metrics, provenance = (read_json(path / f"{name}.json") for name in ("metrics", "provenance"))
     kind = provenance["model"]
     if kind not in ARCHITECTURES.values():
         raise InputError("Unknown architecture", [Problem(str(path), "model", kind, f"not {', '.join(ARCHITECTURES.values())}")])
@@ -214,6 +228,16 @@ def obtain_checkpoint(folder: str | Path,      # where it is, or will be
         return kept
     train(kind, split, seed, config, out=folder, progress=progress, device=device)
     return load_checkpoint(folder)
+
+# %% ../nbs/22_studies.ipynb #aa9eee9e
+def audited_part(data: DTIDataset, checkpoint: Checkpoint, pairs: str = "auto") -> DTIDataset:
+    "The pairs to audit: `test` (held out in training), `all`, or `auto`. Raises `InputError` for `test` of other data."
+    if pairs == "all": return data
+    held_out, same = checkpoint.provenance["split"], checkpoint.provenance["dataset"] == data.name
+    split = data.split(held_out["kind"], held_out["seed"]) if same else None
+    if split is not None and split.hash == held_out["hash"]: return split.test
+    if pairs == "auto": return data
+    raise InputError(f"{data.name} is not what the model was trained on, so it has no held-out part", advice="Audit all its pairs")
 
 # %% ../nbs/22_studies.ipynb #dc3ecccb
 @dataclass(frozen=True, eq=False)
