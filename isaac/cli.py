@@ -139,7 +139,7 @@ def fetch(groups: Annotated[list[str], typer.Argument(metavar="GROUP...", help="
     print_table(files)
     typer.echo(f"{len(files)} files, each with the SHA-256 it should have.")
 
-# %% ../nbs/23_cli.ipynb #c9b7a0c0
+# %% ../nbs/23_cli.ipynb #ba66a596
 @app.command()
 def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="deepdta")],
           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
@@ -147,7 +147,7 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
           split: Annotated[str, typer.Option(help="warm, cold-drug, cold-target or cold-pair.")] = "warm",
           split_seed: Annotated[int, typer.Option(help="Which pairs are held out, where the data do not say.")] = 0,
           seed: Annotated[int, typer.Option(help="Of the initial weights, the blocks and the dropout.")] = 0,
-          epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs.", show_default="20")] = None,
+          epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs.", show_default="30")] = None,
           learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the one-cycle schedule.", show_default="0.001")] = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint.", show_default="runs/DATASET/MODEL/seedN")] = None,

@@ -33,11 +33,11 @@ from ..datasets import DTIDataset, Split, pair_keys, seen_in_training
 from ..metrics import regression_metrics
 from .encoders import TwoTowerModel, distinct, untrained
 
-# %% ../../nbs/models/training.ipynb #58d9daaa
+# %% ../../nbs/models/training.ipynb #b541cf8a
 @dataclass(frozen=True)
 class TrainingConfig:
     "How a model is trained; the defaults are for DeepDTA on Davis. Raises `InputError` for impossible values."
-    epochs: int = 20             # passes over the training pairs
+    epochs: int = 30             # passes over the training pairs
     learning_rate: float = 1e-3  # highest of the one-cycle schedule
     warmup: float = 0.3          # share of the steps before the highest rate
     weight_decay: float = 0.01   # AdamW, decoupled
