@@ -25,7 +25,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .core import content_hash
 
-# %% ../nbs/18_plots.ipynb #3999d58d
+# %% ../nbs/18_plots.ipynb #718ab0c7
+#| include: false
 class Chart(Figure):
     "A Matplotlib figure with a description in words; notebooks show it as SVG."
 
