@@ -378,22 +378,12 @@ def test_davis_split_trains_on_its_training_folds_only(mirror):
     PROTEIN.tokenize(davis.targets.sequence.tolist(), 1_200)
 
 
-def test_training_is_the_same_twice_with_two_threads():
-    "Two threads add up gradients in a varying order unless told not to; enough pairs in a block make that show."
-    script = """
-import numpy as np, pandas as pd, torch
-from isaac.datasets import DTIDataset
-from isaac.models import DeepDTA, TrainingConfig, train
-torch.set_num_threads(2)
-g = np.random.default_rng(0)
-letters = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
-targets = ["".join(g.choice(letters, 400)) for _ in range(24)]
-drugs = ["C" * n + "O" for n in range(1, 24)]
-rows = [{"drug_id": f"d{i}", "smiles": s, "target_id": f"t{j}", "sequence": t, "affinity": 5 + g.random()}
-        for i, s in enumerate(drugs) for j, t in enumerate(targets)]
-data = DTIDataset.from_frame(pd.DataFrame(rows), threshold=5.5)
-for _ in range(3): print(train(DeepDTA, data.split(), config=TrainingConfig(epochs=2), progress=False).history.train_loss.tolist())
-assert not torch.are_deterministic_algorithms_enabled()
-"""
-    lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(lines) == 3 and len(set(lines)) == 1
+def test_training_uses_deterministic_algorithms_and_leaves_the_setting_alone():
+    "Several threads add up gradients in a varying order unless told not to; the race is too rare to be caught by training twice."
+    seen = []
+    class Spy(DeepDTA):
+        def forward(self, *block):
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            return super().forward(*block)
+    train(Spy(**SMALL), toy().split("warm", seed=0), config=CONFIG, progress=False, device="cpu")
+    assert seen and all(seen) and not torch.are_deterministic_algorithms_enabled()
