@@ -44,7 +44,7 @@ $(INSTALLED): settings.ini setup.py constraints.txt
 
 audit: install ## the main job: train what is missing, audit it on Davis, write the report
 	@$(BIN)/isaac study $(STUDY)
-	@find runs -name report.html -print0 | xargs -0 -r ls -t | head -n 1 | sed 's|.*|make audit: done. Open &|'
+	@echo "make audit: done. Open runs/$(STUDY)/report.html"
 
 test: lint test-notebooks test-python ## everything .ci/run runs: ruff, every notebook, pytest
 	@echo "make test: all passed. ruff, the notebooks (times above) and pytest (details in $(VENV)/pytest.xml)."

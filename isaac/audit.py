@@ -95,14 +95,14 @@ def _rows(condition: Condition, c: Contrast, draws: np.ndarray, by_seed: list[Co
         rows["OVL_kde"]["value"] = overlap_kde(c)
     return [where | {"score": name} | row for name, row in rows.items()]
 
-# %% ../nbs/20_audit.ipynb #c50467eb
+# %% ../nbs/20_audit.ipynb #7e5f5401
 def score_table(plan: Plan,               # the questions
-                responses: Responses,     # the answers
+                matrix: np.ndarray,       # the responses, shape (cells, pairs)
+                noise: float,             # of the model, units of the responses
                 config: AuditConfig,      # what to do with them
                 binder: np.ndarray | None = None, # bool per pair of the plan
                ) -> pd.DataFrame:         # one row per support, condition and score
     "Every score under every condition, on common and on own support, with intervals."
-    matrix = response_matrix(plan, responses)
     own, common = supports(plan, matrix)
     groups: dict[bytes, list] = {}
     for support, condition, rows in [("common", c, common) for c in own] + [("own", c, r) for c, r in own.items()]:
@@ -112,10 +112,10 @@ def score_table(plan: Plan,               # the questions
         rows = members[0][2]
         pairs = plan.pairs.iloc[rows]
         distinct = list(dict.fromkeys(c for _, c, _ in members))
-        contrasts = [contrast(plan, matrix, *c, rows, responses.noise, binder) for c in distinct]
+        contrasts = [contrast(plan, matrix, *c, rows, noise, binder) for c in distinct]
         draws = bootstrap(contrasts, pairs["smiles"], pairs["sequence"], config.bootstrap_draws, config.seed, config.fixed_factors)
         for c, arms, values in zip(distinct, contrasts, draws, strict=True):
-            by_seed = [contrast(plan, matrix, *c, rows, responses.noise, binder, seed=s) for s in seeds] if len(seeds) > 1 else []
+            by_seed = [contrast(plan, matrix, *c, rows, noise, binder, seed=s) for s in seeds] if len(seeds) > 1 else []
             frame = pd.DataFrame(_rows(c, arms, values, by_seed, config)).assign(
                 pairs=len(rows), drugs=pairs["smiles"].nunique(), sequences=pairs["sequence"].nunique())
             tables |= {(support, c): frame.assign(support=support) for support, same, _ in members if same == c}
@@ -126,7 +126,7 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[[*keys, "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #22c98045
+# %% ../nbs/20_audit.ipynb #febfbc6c
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -142,7 +142,7 @@ class AuditResult:
 
     @cached_property
     def _scores(self) -> pd.DataFrame:
-        table = score_table(self.plan, self.responses, self.config, self.binder)
+        table = score_table(self.plan, self._matrix, self.responses.noise, self.config, self.binder)
         table.insert(0, "model", self.manifest["model"]["name"])
         return table
 

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'OPERATORS', 'MATCHINGS',
-           'DOSES', 'exit_code', 'Commands', 'print_table', 'plain', 'print_json', 'main', 'fetch', 'train', 'several',
+           'DOSES', 'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'fetch', 'train', 'several',
            'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit', 'study', 'report']
 
-# %% ../nbs/23_cli.ipynb #17ac5636
-import json
+# %% ../nbs/23_cli.ipynb #dd2349ac
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,19 +58,11 @@ def print_table(frame, # pandas DataFrame
     if not console.is_terminal: console.width = Console(width=1_000).measure(table).maximum
     console.print(table)
 
-# %% ../nbs/23_cli.ipynb #cf1c8578
-def plain(value: Any) -> Any:
-    "Frames, paths and NumPy's numbers as what JSON can say."
-    if hasattr(value, "to_dict"): value = value.to_dict("records") if hasattr(value, "columns") else value.to_dict()
-    if isinstance(value, dict): return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [plain(v) for v in value]
-    if hasattr(value, "item"): value = value.item()
-    if isinstance(value, float) and not float("-inf") < value < float("inf"): return None
-    return str(value) if isinstance(value, Path) else value
-
+# %% ../nbs/23_cli.ipynb #d4a0a85c
 def print_json(value: Any) -> None:
     "One JSON value on standard output."
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    from isaac.core import json_text
+    typer.echo(json_text(value))
 
 # %% ../nbs/23_cli.ipynb #a8526d37
 app = typer.Typer(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False,

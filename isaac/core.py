@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['GOLDEN', 'AMINO_ACIDS', 'IsaacError', 'DownloadError', 'Problem', 'InputError', 'content_hash', 'file_hash', 'mix64',
-           'hash64', 'stream_key', 'random_bits', 'random_uniform', 'residue_name', 'atomic_path', 'write_json',
-           'read_json', 'patch_to', 'cache_dir', 'mirror']
+           'hash64', 'stream_key', 'random_bits', 'random_uniform', 'blosum62', 'residue_name', 'atomic_path',
+           'json_text', 'write_json', 'read_json', 'patch_to', 'cache_dir', 'mirror']
 
-# %% ../nbs/00_core.ipynb #e35ca7c5
+# %% ../nbs/00_core.ipynb #bb2e35e5
 import contextlib
 import hashlib
 import json
@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -147,9 +148,17 @@ def random_uniform(key: np.ndarray,     # stream keys, uint64
     "Uniform numbers: the upper 53 bits of `random_bits`."
     return (random_bits(key, counter) >> np.uint64(11)) * 2.0**-53
 
-# %% ../nbs/00_core.ipynb #f6d6ad81
+# %% ../nbs/00_core.ipynb #b70cd291
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
+@cache
+def blosum62() -> np.ndarray: # shape (20, 20), in the order of AMINO_ACIDS, half-bits
+    "The BLOSUM62 scores of the twenty residues (Henikoff & Henikoff 1992)."
+    from biotite.sequence.align import SubstitutionMatrix
+    scores = SubstitutionMatrix.std_protein_matrix()
+    return np.array([[scores.get_score(a, b) for b in AMINO_ACIDS] for a in AMINO_ACIDS], dtype=float)
+
+# %% ../nbs/00_core.ipynb #97207f0b
 def residue_name(sequence: str,     # the sequence the position refers to
                  position: int,     # 0-based
                  segment: str = "", # segment name, e.g. `GK`
@@ -176,18 +185,25 @@ def atomic_path(path: str | Path,    # the file's final name
         os.replace(temporary, path)
     finally: temporary.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #fd11321a
-def write_json(path: str | Path, # where to
-               value,            # anything JSON can say; NaN is written as null
-              ) -> Path:
-    "Write `value` as indented JSON, atomically."
+# %% ../nbs/00_core.ipynb #922c31ed
+def json_text(value) -> str: # frames become lists of rows; NaN and infinities null
+    "`value` as indented JSON: frames, arrays, NumPy's numbers and paths included."
     def plain(v):
+        if isinstance(v, pd.DataFrame): v = v.to_dict("records")
+        if isinstance(v, pd.Series): v = v.to_dict()
         if isinstance(v, dict): return {str(k): plain(x) for k, x in v.items()}
         if isinstance(v, (list, tuple, np.ndarray)): return [plain(x) for x in v]
         if isinstance(v, np.generic): v = v.item()
         if isinstance(v, float) and not np.isfinite(v): return None
         return str(v) if isinstance(v, Path) else v
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+
+# %% ../nbs/00_core.ipynb #5aae966e
+def write_json(path: str | Path, # where to
+               value,            # as for `json_text`
+              ) -> Path:
+    "Write `value` as indented JSON, atomically."
+    text = json_text(value) + "\n"
     with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
     return Path(path)
 

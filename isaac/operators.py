@@ -6,13 +6,13 @@
 __all__ = ['OPERATORS', 'to_letters', 'to_strings', 'mask', 'alanine', 'shuffle', 'substitution_table', 'substitute',
            'conservative', 'radical', 'edit_letters', 'apply_edits']
 
-# %% ../nbs/10_operators.ipynb #7a0cfd42
+# %% ../nbs/10_operators.ipynb #d1b46754
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-from .core import AMINO_ACIDS, InputError, Problem, random_bits, random_uniform
+from .core import AMINO_ACIDS, InputError, Problem, blosum62, random_bits, random_uniform
 
 # %% ../nbs/10_operators.ipynb #28021bf5
 def to_letters(sequence: str,  # residues, one ASCII letter each
@@ -53,20 +53,13 @@ def shuffle(letters: np.ndarray, positions: np.ndarray, keys: np.ndarray, mask_t
     np.put_along_axis(shuffled, by_position, np.take_along_axis(np.take_along_axis(letters, by_position, axis=1), source, axis=1), axis=1)
     return shuffled
 
-# %% ../nbs/10_operators.ipynb #c17b4c8c
-@cache
-def _blosum62() -> np.ndarray: # shape (20, 20), in the order of AMINO_ACIDS
-    from biotite.sequence.align import SubstitutionMatrix
-    scores = SubstitutionMatrix.std_protein_matrix()
-    return np.array([[scores.get_score(a, b) for b in AMINO_ACIDS] for a in AMINO_ACIDS], dtype=float)
-
-# %% ../nbs/10_operators.ipynb #7af75839
+# %% ../nbs/10_operators.ipynb #fc55eb0b
 @cache
 def substitution_table(kind: str,    # "substitute", "conservative" or "radical"
                       ) -> np.ndarray: # cumulative probabilities, shape (21, 20); the last row is for other letters
     "For each current residue (rows, order of `AMINO_ACIDS`), the cumulative probability of each new one."
     sign = {"substitute": 0.0, "conservative": 1.0, "radical": -1.0}[kind]
-    weights = 2.0 ** (sign * _blosum62()) if sign else np.ones((20, 20))
+    weights = 2.0 ** (sign * blosum62()) if sign else np.ones((20, 20))
     np.fill_diagonal(weights, 0)
     weights = np.vstack([weights, np.ones(20)])
     cumulative = np.cumsum(weights / weights.sum(1, keepdims=True), axis=1)

@@ -261,7 +261,7 @@ def _edit_table(blocks: list[_Block], pairs: pd.DataFrame, variants: pd.DataFram
     return pd.DataFrame({"cell_id": cell[order], "pair_id": pairs["pair_id"].to_numpy()[pair],
                          "target_variant": target[order], "drug_variant": drug_rows[pair]})
 
-# %% ../nbs/12_plan.ipynb #9d2118df
+# %% ../nbs/12_plan.ipynb #3c0b658f
 def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence, and affinity if known (`DTIDataset.frame`)
               prior,                # a `Prior`: .table, .others, .coverage
               reading: Reading = Reading(), # what the model declares
@@ -273,7 +273,8 @@ def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, seque
     pairs = pairs.sort_values(["drug_id", "target_id", "pair_id"], ignore_index=True)
     of_pair, sites = _pair_sites(pairs, prior.table, prior.others, reading)
     pairs = pairs.assign(site=of_pair)
-    first_cell = {key: rows.iloc[0] for key, rows in make_cells(design).groupby(["arm", "operator", "matching", "dose"])["cell_id"]}
+    cells = make_cells(design)
+    first_cell = {key: rows.iloc[0] for key, rows in cells.groupby(["arm", "operator", "matching", "dose"])["cell_id"]}
     refused, blocks = [], []
     for row, site in enumerate(sites):
         blocks += _site_blocks(row, site, design, first_cell, reading.mask_token, refused)
@@ -281,7 +282,7 @@ def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, seque
     unedited = {("drug", s): d for s, d in pairs.groupby("smiles")["drug_id"].min().items()}
     unedited |= {("target", s): t for s, t in pairs.groupby("sequence")["target_id"].min().items()}
     variants = _variant_table(blocks, sites, parents, unedited)
-    return Plan(make_cells(design), variants, _edit_table(blocks, pairs, variants, sites), pairs,
+    return Plan(cells, variants, _edit_table(blocks, pairs, variants, sites), pairs,
                 _unauditable(pairs, sites, prior, design, refused), design, reading)
 
 # %% ../nbs/12_plan.ipynb #7b03a125

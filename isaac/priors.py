@@ -13,7 +13,7 @@ __all__ = ['SEGMENTS', 'SEGMENT_OF', 'TABLE_COLUMNS', 'COVERAGE_COLUMNS', 'OTHER
            'status_of', 'missing_segments', 'describe', 'describe_absence', 'check_targets', 'names_of', 'rows_named',
            'domains_by_sequence', 'KlifsPocket']
 
-# %% ../nbs/05_priors.ipynb #8f0bfd1f
+# %% ../nbs/05_priors.ipynb #2eca69ae
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from .core import AMINO_ACIDS, InputError, Problem, content_hash
+from .core import AMINO_ACIDS, InputError, Problem, blosum62, content_hash
 from .sources import canonical_sequences, klifs_kinases, klifs_structures
 
 # %% ../nbs/05_priors.ipynb #ff329d09
@@ -175,14 +175,12 @@ def encode_pocket(pocket: str,  # 85 letters, `-` or `_` where KLIFS has no resi
     codes = encode(pocket).astype(np.int8)
     return np.where(np.isin(list(pocket), ["-", "_"]), np.int8(GAP), codes)
 
-# %% ../nbs/05_priors.ipynb #8ce2628f
+# %% ../nbs/05_priors.ipynb #e32fbeef
 @lru_cache(maxsize=1)
 def substitution_scores() -> np.ndarray: # int32, shape (21, 22): pocket letter × residue
     "BLOSUM62 in hundredths; unknown letters score −1, blocked residues −20."
-    from biotite.sequence.align import SubstitutionMatrix
-    blosum = SubstitutionMatrix.std_protein_matrix()
     scores = np.full((21, 22), -100, np.int32)
-    scores[:20, :20] = [[100 * blosum.get_score(a, b) for b in AMINO_ACIDS] for a in AMINO_ACIDS]
+    scores[:20, :20] = 100 * blosum62()
     scores[:, BLOCKED] = -2000
     return scores
 

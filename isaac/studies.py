@@ -43,7 +43,7 @@ def _table(path: str) -> pd.DataFrame:
 
 def _is_table(name: str) -> bool: return name.endswith((".csv", ".parquet"))
 
-# %% ../nbs/22_studies.ipynb #570bf0e1
+# %% ../nbs/22_studies.ipynb #cf53960a
 class DatasetChoice(BaseModel):
     "Which pairs."
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,12 +56,11 @@ class DatasetChoice(BaseModel):
 
     @model_validator(mode="after")
     def _applicable(self):
-        of_a_table = {"scale", "threshold", "on_error", "rejected"}
-        idle = self.model_fields_set & (of_a_table if self.name in ("davis", "kiba") else {"sequences"})
-        if self.name == "kiba": idle |= self.model_fields_set & {"sequences"}
-        default = {name: field.default for name, field in type(self).model_fields.items()}
-        if idle := sorted(name for name in idle if getattr(self, name) != default[name]):
-            raise ValueError(f"{', '.join(idle)} cannot be chosen for {self.name}")
+        published = self.name in ("davis", "kiba")
+        idle = {"scale", "threshold", "on_error", "rejected"} if published else set()
+        if self.name != "davis": idle.add("sequences")
+        chosen = sorted(name for name in idle if getattr(self, name) != type(self).model_fields[name].default)
+        if chosen: raise ValueError(f"{', '.join(chosen)} cannot be chosen for {self.name}")
         return self
 
 # %% ../nbs/22_studies.ipynb #8e72bd04
