@@ -5,17 +5,15 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #1452af00
+# %% ../../nbs/models/deepdta.ipynb #0247b403
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
-from ..core import InputError
-from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, he_initialise, predicting
+from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, he_initialise
 
-# %% ../../nbs/models/deepdta.ipynb #8baedb61
+# %% ../../nbs/models/deepdta.ipynb #36d42b4d
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -29,8 +27,9 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
                  embedding: int = 128,                        # length of a character's vector
                  hidden: Sequence[int] = (1024, 1024, 512),   # widths of the dense layers
                  dropout: float = 0.1,                        # after every hidden layer but the last
+                 objective: str = "regression",               # or "classification", not published
                 ):
-        super().__init__()
+        super().__init__(objective)
         self.max_smiles_length, self.max_target_length = max_smiles_length, max_target_length
         self.drug_tower = ConvTower(len(SMILES.symbols), smiles_kernel, channels, embedding)
         self.target_tower = ConvTower(len(PROTEIN.symbols), target_kernel, channels, embedding)
@@ -40,54 +39,18 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         he_initialise(self)
         nn.init.kaiming_normal_(self.head[-1].weight, nonlinearity="linear")
-        self.register_buffer("affinity_mean", torch.zeros(()))
-        self.register_buffer("affinity_sd", torch.ones(()))
 
-    def standardize(self, affinity: np.ndarray) -> None: # training affinities, any shape
-        "Set the unit of the output; raises `InputError` where all affinities are equal."
-        if not np.std(affinity) > 0: raise InputError("All training affinities are equal; there is nothing to learn")
-        self.affinity_mean.fill_(float(np.mean(affinity)))
-        self.affinity_sd.fill_(float(np.std(affinity)))
+    def drug_codes(self, smiles: Sequence[str]) -> torch.Tensor: # shape (n, 96)
+        "Codes of drugs; raises `InputError` for characters outside the charset."
+        return encode_texts(self.drug_tower, SMILES.tokenize(smiles, self.max_smiles_length))
+
+    def target_codes(self, sequences: Sequence[str]) -> torch.Tensor: # shape (n, 96)
+        "Codes of targets; raises `InputError` for characters outside the charset."
+        return encode_texts(self.target_tower, PROTEIN.tokenize(sequences, self.max_target_length))
 
     def join(self,
              drug_codes: torch.Tensor,   # shape (pairs, 96)
              target_codes: torch.Tensor, # shape (pairs, 96), row-aligned
-            ) -> torch.Tensor:           # affinity, shape (pairs,)
-        "The head: codes of pairs to affinities."
-        return self.head(torch.cat([drug_codes, target_codes], 1))[:, 0] * self.affinity_sd + self.affinity_mean
-
-    def forward(self,
-                smiles: Sequence[str],    # the drugs of a block, each once
-                sequences: Sequence[str], # the targets of a block, each once
-                drug: torch.Tensor,       # int64, shape (pairs,): which of `smiles`
-                target: torch.Tensor,     # int64, shape (pairs,): which of `sequences`
-               ) -> torch.Tensor:         # affinity, shape (pairs,), with gradients
-        "Affinities of the pairs of a block; every text is encoded once. This is what training calls."
-        drugs = encode_texts(self.drug_tower, SMILES.tokenize(smiles, self.max_smiles_length))
-        targets = encode_texts(self.target_tower, PROTEIN.tokenize(sequences, self.max_target_length))
-        return self.join(drugs[drug], targets[target])
-
-    def encode_drugs(self,
-                     smiles: Sequence[str], # shape (n,)
-                    ) -> torch.Tensor:      # float32, shape (n, 96), rows as given
-        "Codes of drugs; raises `InputError` for characters outside the charset."
-        with predicting(self): return encode_texts(self.drug_tower, SMILES.tokenize(smiles, self.max_smiles_length))
-
-    def encode_targets(self,
-                       sequences: Sequence[str], # shape (n,)
-                      ) -> torch.Tensor:         # float32, shape (n, 96), rows as given
-        "Codes of targets; raises `InputError` for characters outside the charset."
-        with predicting(self): return encode_texts(self.target_tower, PROTEIN.tokenize(sequences, self.max_target_length))
-
-    def score(self,
-              drug_codes: torch.Tensor | np.ndarray,   # shape (pairs, 96)
-              target_codes: torch.Tensor | np.ndarray, # shape (pairs, 96), row-aligned
-              budget: int = 4_096,                     # pairs at a time
-             ) -> np.ndarray:                          # float32 affinities, shape (pairs,)
-        "Affinities of pairs of codes."
-        device, parts = self.affinity_mean.device, []
-        with predicting(self):
-            for start in range(0, len(drug_codes), budget):
-                rows = slice(start, start + budget)
-                parts.append(self.join(*(torch.as_tensor(c[rows], device=device) for c in (drug_codes, target_codes))).cpu().numpy())
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+            ) -> torch.Tensor:           # shape (pairs,), in standard units
+        "The head."
+        return self.head(torch.cat([drug_codes, target_codes], 1))[:, 0]
