@@ -87,19 +87,19 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
-# %% ../nbs/16_inference.ipynb #e8689a81
+# %% ../nbs/16_inference.ipynb #018d753d
 def combined_interval(value: np.ndarray,     # estimates, shape (...)
                       se_pairs: np.ndarray,  # bootstrap standard errors over pairs, shape (...)
                       se_seeds: np.ndarray,  # standard errors over training seeds, NaN for one seed, shape (..., groups)
                       seeds: Sequence[int],  # training seeds of each group
                       level: float = 0.95,   # confidence level
                      ) -> tuple[np.ndarray, np.ndarray]: # low, high
-    "Value ± t · se over pairs and training seeds; over pairs alone where a group has one seed."
+    "Value ± t · se over pairs and over the training seeds of every group that has several."
     from scipy.stats import t
     value, se_pairs, se_seeds = (np.asarray(x, dtype=float) for x in (value, se_pairs, se_seeds))
     with np.errstate(invalid="ignore", divide="ignore"):
-        between = np.nan_to_num((se_seeds ** 2).sum(axis=-1))
+        between = np.nansum(se_seeds ** 2, axis=-1)
         se = np.sqrt(se_pairs ** 2 + between)
-        degrees = np.where(between > 0, se ** 4 / (se_seeds ** 4 / (np.asarray(seeds) - 1)).sum(axis=-1), np.inf)
+        degrees = np.where(between > 0, se ** 4 / np.nansum(se_seeds ** 4 / (np.asarray(seeds) - 1), axis=-1), np.inf)
         half = t.ppf((1 + level) / 2, degrees) * se
     return value - half, value + half
