@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MECHANISTIC', 'CONTROL', 'INK', 'MUTED', 'GRID', 'PAPER', 'CSS_NAMES', 'STYLE', 'FONTS', 'SCORE_LABELS', 'REFERENCES',
            'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
-           'looks', 'score_rows', 'value_text', 'forest', 'dose_response', 'arm_distributions', 'target_ranking',
-           'overview']
+           'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'dose_response', 'arm_distributions',
+           'target_ranking', 'overview']
 
 # %% ../nbs/18_plots.ipynb #cf711735
 import html
@@ -170,16 +170,16 @@ def _empty(sentence: str) -> Chart:
         _say(chart, sentence)
     return chart
 
-# %% ../nbs/18_plots.ipynb #f2ef8d62
+# %% ../nbs/18_plots.ipynb #b5cbe58a
 def _forest_rows(axes: Axes, rows: pd.DataFrame) -> list[float]: # y of every row
-    "Labels: operator headings, then dose and matching of every condition."
+    "Labels: panel headings, then `label`, or dose and matching, of every row."
     ticks, labels, bold, y, at = [], [], [], 0.0, []
     for panel, group in rows.groupby("panel", sort=False):
         ticks.append(y); labels.append(panel); bold.append(True)
         for row in group.itertuples():
             y += 1
             ticks.append(y); at.append(y); bold.append(row.endpoint == "primary")
-            labels.append(f"{brief(row.matching)} · {dose_name(row.dose)}")
+            labels.append(getattr(row, "label", None) or f"{brief(row.matching)} · {dose_name(row.dose)}")
         y += 1.4
     axes.set_yticks(ticks, labels)
     for tick, heavy in zip(axes.get_yticklabels(), bold, strict=True): tick.set_fontweight("bold" if heavy else "normal")
@@ -242,6 +242,23 @@ def forest(scores: pd.DataFrame, # score frame; see `score_rows`
     if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
     with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
         chart.alt = _forest_alt(rows, score, level)
+        _forest(chart, rows, score)
+    return chart
+
+# %% ../nbs/18_plots.ipynb #8048251a
+def model_forest(scores: pd.DataFrame, # score frame of several models; see `score_rows`
+                 score: str = "RS",    # which score
+                 level: float = 0.95,  # of the intervals in the frame
+                ) -> Chart:
+    "Every model's score with its interval, panel by condition, the primary condition first."
+    rows = score_rows(scores, score)
+    if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
+    panel = [f"{brief(r.operator)} · {brief(r.matching)} · {dose_name(r.dose)}" for r in rows.itertuples()]
+    rows = rows.assign(panel=panel, label=[brief(m) for m in rows["model"]])
+    place = {p: i for i, p in enumerate(dict.fromkeys([*rows.loc[rows["endpoint"].eq("primary"), "panel"], *rows["panel"]]))}
+    rows = rows.iloc[np.argsort(rows["panel"].map(place), kind="stable")].reset_index(drop=True)
+    with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
+        chart.alt = _forest_alt(rows.assign(operator=rows["label"] + ", " + rows["operator"]), score, level)
         _forest(chart, rows, score)
     return chart
 
