@@ -101,7 +101,7 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), _RowNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #cd4910d0
+# %% ../../nbs/models/deepconv.ipynb #07a3ba64
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
@@ -125,7 +125,7 @@ class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.
         self.drug_tower = dense(bits, *drug_hidden)
         self.target_tower = ParallelConvolutions(len(PROTEIN.symbols), embedding, kernels, filters, dropout)
         self.target_dense = nn.Sequential(nn.Linear(self.target_tower.code_length, target_hidden), nn.ELU())
-        self.head = nn.Sequential(dense(drug_hidden[-1] + target_hidden, hidden), nn.Linear(hidden, 1))
+        self.head = nn.Sequential(nn.Linear(drug_hidden[-1] + target_hidden, hidden), nn.ELU(), nn.Linear(hidden, 1))
 
     def drug_codes(self, smiles: Sequence[str]) -> torch.Tensor: # shape (n, 128)
         "Codes of drugs; raises `InputError` for a SMILES that is no molecule."

@@ -6,12 +6,12 @@
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
            'predicting', 'distinct', 'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #1ae7fd72
+# %% ../../nbs/models/encoders.ipynb #369b9f8b
 import contextlib
 import inspect
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -178,7 +178,7 @@ def distinct(texts: Sequence[str],                # may hold repetitions
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output
 
-# %% ../../nbs/models/encoders.ipynb #f12b729e
+# %% ../../nbs/models/encoders.ipynb #86c6dc86
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here. A subclass says how drugs and targets are encoded (`drug_codes`, `target_codes`) and how they meet (`join`)."
     truncation = "right"  # a sequence longer than `max_target_length` loses its end
@@ -187,6 +187,7 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     trained_on = None     # of a trained model: `pair_keys` of its training and validation pairs
     recipe = {}           # settings of `TrainingConfig` that this architecture wants otherwise
     pairs_at_once = 4_096 # how many pairs meet in one step of `score`
+    targets_at_once = 512 # whose codes `predict` holds at a time
 
     def __init__(self, objective: str = "regression"): # a key of `OBJECTIVES`
         super().__init__()
@@ -271,6 +272,11 @@ def loss(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str], d
     predicted = self(smiles, sequences, drug, target)
     return F.mse_loss(predicted, labels) if self.objective == "regression" else F.binary_cross_entropy_with_logits(predicted, labels)
 
+# %% ../../nbs/models/encoders.ipynb #5d4af023
+@patch_to(TwoTowerModel)
+def remember_targets(self: TwoTowerModel, sequences: Iterable[str]) -> None: # distinct, unedited
+    "Called once before training, with all sequences of the split; for models that keep something costly about them."
+
 # %% ../../nbs/models/encoders.ipynb #75e190ca
 @patch_to(TwoTowerModel)
 def encode_drugs(self: TwoTowerModel, smiles: Sequence[str]): # → codes, rows as given
@@ -296,7 +302,7 @@ def score(self: TwoTowerModel,
             parts.append(self.output(drug_codes[rows].to(device), target_codes[rows].to(device)).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
-# %% ../../nbs/models/encoders.ipynb #5319f27e
+# %% ../../nbs/models/encoders.ipynb #055fbacd
 @patch_to(TwoTowerModel)
 def predict(self: TwoTowerModel,
             smiles: Sequence[str],    # drugs, one per pair
@@ -305,7 +311,11 @@ def predict(self: TwoTowerModel,
     "Predictions for pairs; raises `InputError` for unreadable texts and unequal numbers."
     (drugs, drug), (targets, target) = distinct(smiles), distinct(sequences)
     if len(drug) != len(target): raise InputError(f"{len(drug):,} SMILES for {len(target):,} sequences; a pair needs one of each")
-    return self.score(self.encode_drugs(drugs)[drug], self.encode_targets(targets)[target])
+    codes, values, order = self.encode_drugs(drugs), np.empty(len(drug), np.float32), np.argsort(target, kind="stable")
+    for first in range(0, len(targets), self.targets_at_once):
+        rows = order[slice(*np.searchsorted(target[order], (first, first + self.targets_at_once)))]
+        values[rows] = self.score(codes[drug[rows]], self.encode_targets(targets[first:first + self.targets_at_once])[target[rows] - first])
+    return values
 
 @patch_to(TwoTowerModel)
 def seen_in_training(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # bool, shape (pairs,)

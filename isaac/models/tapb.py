@@ -6,9 +6,9 @@
 __all__ = ['SMILES_TOKENS', 'Block', 'tokenize_smiles', 'TokenStates', 'Attention', 'rotary', 'rotate', 'Rearranged', 'by_length',
            'Layer', 'WindowEncoder', 'TAPB']
 
-# %% ../../nbs/models/tapb.ipynb #46979daa
+# %% ../../nbs/models/tapb.ipynb #60fa15ca
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +64,7 @@ def _places(starts: np.ndarray, lengths: np.ndarray, device) -> torch.Tensor:
     "Every index in the stretches that begin at `starts`."
     return torch.from_numpy(np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())).to(device)
 
-# %% ../../nbs/models/tapb.ipynb #5bbea36f
+# %% ../../nbs/models/tapb.ipynb #4b6cd364
 Block = tuple[int, int, int] # queries, keys, texts
 
 class Attention(nn.Module):
@@ -80,6 +80,7 @@ class Attention(nn.Module):
                 turn: torch.Tensor | None = None, # rotary positions of both, shape (tokens, width / heads)
                ) -> torch.Tensor:               # shape (tokens, width)
         "Each query's mean of its block's values, weighted by the softmax of its products with the keys."
+        if not blocks: return x
         q, (k, v) = self.query(x).unflatten(1, (self.heads, -1)), self.key_value(memory).unflatten(1, (2, self.heads, -1)).unbind(1)
         if turn is not None: q, k = rotate(q, turn), rotate(k, turn)
         queries, keys, texts = (list(n) for n in zip(*blocks, strict=True))
@@ -276,7 +277,7 @@ def target_codes(self: TAPB, sequences: Sequence[str]) -> TokenStates: # width 1
     parts = [self.residues(tokens, rows[i:i + 16_384], places[i:i + 16_384]) for i in range(0, len(rows), 16_384)]
     return TokenStates.of(torch.cat(parts) if parts else self.dictionary[:0], lengths)
 
-# %% ../../nbs/models/tapb.ipynb #64dfb2bc
+# %% ../../nbs/models/tapb.ipynb #9acd2a1b
 @patch_to(TAPB)
 def esm_states(self: TAPB, sequences: Sequence[str], keep: bool = False) -> list[torch.Tensor]: # on the CPU, one per sequence, shape (residues, width of ESM-2)
     "ESM-2's states, from disk where they are there; `keep` writes those that are not. Raises `IsaacError` where ESM-2 has other weights than in training."
@@ -291,10 +292,10 @@ def esm_states(self: TAPB, sequences: Sequence[str], keep: bool = False) -> list
     return [found[texts[i]].cpu() for i in row]
 
 @patch_to(TAPB)
-def remember_targets(self: TAPB, sequences: Sequence[str]) -> None: # unedited
-    "Keep ESM-2's states of sequences that will be read again and again; nothing to do for the learned encoder."
+def remember_targets(self: TAPB, sequences: Iterable[str]) -> None: # distinct, unedited
+    "Keep ESM-2's states of sequences that training reads again and again; nothing to do for the learned encoder."
     if self.target_encoder == "esm2":
-        for s in dict.fromkeys(sequences): self.esm_states([s[:self.max_target_length]], keep=True)
+        for s in sequences: self.esm_states([s[:self.max_target_length]], keep=True)
 
 # %% ../../nbs/models/tapb.ipynb #0432c82a
 @patch_to(TAPB)

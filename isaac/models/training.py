@@ -284,9 +284,9 @@ def provenance_of(model: TwoTowerModel, split: Split, seed: int, config: Trainin
             "hashes": {part: getattr(split, part).hash for part in ("train", "valid", "test")}, "seed": seed, "training": asdict(config),
             "versions": {"python": platform.python_version()} | {p: version(p) for p in ("torch", "numpy")}}
 
-# %% ../../nbs/models/training.ipynb #207f2e3d
-def check_split(split: Split) -> None:
-    "Raise `InputError` for an empty part, a missing affinity, or a pair in two parts."
+# %% ../../nbs/models/training.ipynb #be41d074
+def check_split(split: Split, model: TwoTowerModel) -> None: # the model for what it learns
+    "Raise `InputError` for an empty part, a missing affinity, a pair in two parts, or a classifier's validation part of one class."
     problems = []
     for name in ("train", "valid", "test"):
         pairs = getattr(split, name).pairs
@@ -296,6 +296,8 @@ def check_split(split: Split) -> None:
     parts = {name: set(getattr(split, name).pairs.pair_id) for name in ("train", "valid", "test")}
     problems += [Problem(f"pair {i}", "part", f"{a} and {b}", "must be in one of them only")
                  for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")) for i in sorted(parts[a] & parts[b])]
+    if not problems and model.objective == "classification" and np.ptp(model.labels(split.valid.pairs.affinity, split.valid.threshold)) == 0:
+        problems.append(Problem("valid part", "affinity", f"{len(split.valid.pairs)} pairs", "all bind or none; that cannot choose the epoch"))
     if problems: raise InputError("The split cannot be trained on", problems)
 
 # %% ../../nbs/models/training.ipynb #941179ba
@@ -308,7 +310,7 @@ def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch know
         raise InputError("The device cannot be used", [Problem("option", "device", name, str(e).splitlines()[0])], "Use auto or cpu") from e
     return torch.device(name)
 
-# %% ../../nbs/models/training.ipynb #f7078d9e
+# %% ../../nbs/models/training.ipynb #bbc0bf03
 def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class or an example; its weights are not used
           split: Split,                                 # from `DTIDataset.split`
           seed: int = 0,                                # of the initial weights, the blocks and the dropout
@@ -320,9 +322,9 @@ def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class
     "Train a fresh copy of `model` on `split.train`, choose the epoch on `split.valid`, report on `split.test`. Raises `InputError`."
     if out is not None and Path(out).exists() and any(Path(out).iterdir()):
         raise InputError("The checkpoint folder is not empty", [Problem("option", "out", str(out), "exists")], "Remove it or choose another")
-    config = config or TrainingConfig.of(model)
-    check_split(split)
-    model = untrained(model, seed)
+    config, model = config or TrainingConfig.of(model), untrained(model, seed)
+    check_split(split, model)
+    model.remember_targets(dict.fromkeys(s for part in split for s in part.frame.sequence))
     model.standardize(model.labels(split.train.pairs.affinity, split.train.threshold))
     model, history, best = fit_stages(model, split, seed, config, device_of(device), progress)
     unseen = split.test.select(split.test.pairs.pair_id[~seen_in_training(split)])
