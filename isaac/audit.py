@@ -294,7 +294,7 @@ def _read_manifest(directory: Path) -> dict:
 
 def _write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
 
-# %% ../nbs/20_audit.ipynb #6c0ad6d6
+# %% ../nbs/20_audit.ipynb #ffea1118
 def _claim(directory: Path, manifest: dict) -> bool: # whether the same audit is already finished there
     "Make `directory` this audit's; raises `InputError` if it holds another, or files that are not ours."
     kept = _read_manifest(directory)
@@ -303,7 +303,7 @@ def _claim(directory: Path, manifest: dict) -> bool: # whether the same audit is
         if changed:
             raise InputError(f"{directory} holds another audit", [Problem("manifest", n, str(kept.get(n))[:60], "is different now") for n in changed],
                              "Choose another directory, or remove this one")
-    elif directory.exists() and any(directory.iterdir()):
+    elif directory.exists() and not all(p.name.startswith(".manifest.json.") for p in directory.iterdir()): # as left by a killed process
         raise InputError(f"{directory} is not empty and holds no audit", advice="Choose another directory")
     if "account" in kept: return True
     _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
@@ -449,7 +449,7 @@ def _warnings(model, plan: Plan, prior: Prior, responses: Responses) -> list[str
         if seen: found.append(f"{seen:,} of {len(plan.pairs):,} audited pairs have a drug and sequence the model was trained on")
     return found
 
-# %% ../nbs/20_audit.ipynb #4cf07e38
+# %% ../nbs/20_audit.ipynb #f78a6f39
 @dataclass(frozen=True, eq=False)
 class Comparison:
     "Models side by side, on the pairs that every one of them can be asked about under every condition."
@@ -468,6 +468,17 @@ class Comparison:
         for name, frame in frames.items():
             with atomic_path(Path(directory, f"{name}.csv")) as temporary: frame.to_csv(temporary, index=False)
         return [Path(directory, f"{name}.csv") for name in frames]
+
+    def plot(self):
+        "Every model under every condition, as one matplotlib figure."
+        from isaac.plots import model_forest
+        return model_forest(self.scores, self.endpoint.score, self.level)
+
+    def to_html(self, path: str | Path, title: str = "Comparison of models", links: Mapping[str, str] | None = None) -> Path:
+        "Write the comparison as one HTML file; `links` are addresses of the reports of its audits, by name."
+        from isaac.report import write_comparison
+        return write_comparison(path, title=title, tables=self.tables(), scores=self.scores, summary=self.summary(), links=links or {},
+                                score=self.endpoint.score, level=self.level)
 
     def __repr__(self) -> str: return f"Comparison of {', '.join(self.models['model'])}: {self.summary()}"
 
@@ -651,23 +662,23 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
     return Comparison(_model_frame(scores, accuracy, endpoint), scores.assign(support="common"), differences,
                       _range_frame(scores, accuracy["auroc"], endpoint), runs.astype({"seed": "Int64"}), endpoint, level)
 
-# %% ../nbs/20_audit.ipynb #154e0223
+# %% ../nbs/20_audit.ipynb #3b58a1d8
 def _plus_minus(mean: float, sd: float) -> str: # "0.950 ± 0.003"
     return "–" if np.isnan(mean) else f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
 
-def _from_to(value: float, low: float, high: float) -> str: # "+0.31 (+0.02 to +0.60)"
-    return f"{value:+.2f}" if np.isnan(low) else f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+def _from_to(value: float, low: float, high: float, status: str) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
+    return "–" if status != "ok" or np.isnan(value) else f"{value:.2f}" if np.isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
-# %% ../nbs/20_audit.ipynb #bc887ffe
+# %% ../nbs/20_audit.ipynb #1e8f619c
 @patch_to(Comparison)
 def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of text
     "What people read first."
     level, models, gap = f"{self.level:.0%} interval", self.models, self.differences[_at(self.differences, self.endpoint)]
     accuracy = models[["model", "seeds"]].assign(**{m.upper(): list(map(_plus_minus, models[m], models[f"{m}_sd"])) for m in METRICS})
     reliance = models[["model"]].assign(**{
-        name: [_with_interval(*row, models["status"][i]) for i, row in enumerate(models[[name, f"{name}_low", f"{name}_high"]].to_numpy())]
-        for name in ("RS", "log_odds", "C_sep", "OVL")})
-    wide = gap.assign(text=list(map(_from_to, gap["value"], gap["low"], gap["high"]))).pivot(index=["model", "other"], columns="score", values="text")
+        name: [shown(*row) for row in models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)]
+        for name, shown in (("RS", _with_interval), ("log_odds", _from_to), ("C_sep", _from_to), ("OVL", _from_to))})
+    wide = gap.assign(text=list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"]))).pivot(index=["model", "other"], columns="score", values="text")
     auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("AUROC")
     between = wide.join(auroc).reset_index()
     everywhere = self.scores[self.scores["score"].eq("RS")].pivot(index=["operator", "matching", "dose"], columns="model", values="value")
@@ -679,7 +690,7 @@ def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of te
              "RS under every condition": everywhere}
     return {title: table.rename_axis(columns=None).rename(columns={"log_odds": "log odds"}) for title, table in found.items() if len(table)}
 
-# %% ../nbs/20_audit.ipynb #1a63ad6b
+# %% ../nbs/20_audit.ipynb #abd7e6be
 @patch_to(Comparison)
 def summary(self: Comparison) -> str:
     "Where and on what the models were compared, what the intervals cover, and the paper's relative ranges."
@@ -687,7 +698,7 @@ def summary(self: Comparison) -> str:
     single = list(self.models.loc[self.models["seeds"].eq(1), "model"])
     said = [f"{e.operator}, {e.matching} controls, dose {e.dose}; {row['pairs']:,} pairs on common support"]
     said.append("intervals cover pairs and training seeds" if not single else
-                f"of {', '.join(single)} one training only, whose intervals cover pairs but not training seeds")
+                f"there is one training of {', '.join(single)}, and its seed is not part of the intervals")
     if len(self.models) > 1: said.append(f"(max − min)/min is {_percent(row['RS'])} for RS and {_percent(row['auroc'])} for AUROC")
     return "; ".join(said) + "."
 

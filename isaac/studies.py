@@ -4,24 +4,26 @@
 
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
-           'architecture', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study', 'Checkpoint',
-           'load_checkpoint', 'differences', 'obtain_checkpoint', 'audited_part', 'StudyResult', 'run_study',
-           'remake_reports', 'untrained_null']
+           'architecture', 'checked_settings', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study',
+           'Checkpoint', 'load_checkpoint', 'differences', 'obtain_checkpoint', 'audited_part', 'StudyResult',
+           'run_study', 'find_audits', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #60ba8fb3
+# %% ../nbs/22_studies.ipynb #904b92f7
+import inspect
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import pydantic
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
 
 from . import __version__, models
-from .audit import AuditConfig, AuditResult, audit, conditions, supports
+from .audit import AuditConfig, AuditResult, Comparison, audit, compare, conditions, supports
 from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
@@ -88,8 +90,8 @@ def load_prior(choice: PriorChoice, targets: pd.DataFrame) -> Prior:
     if _is_table(choice.name): return prior_from_table(_table(choice.name), targets, Path(choice.name).stem)
     raise InputError("Unknown prior", [Problem("option", "prior", choice.name, "not klifs, or a .csv or .parquet file")])
 
-# %% ../nbs/22_studies.ipynb #18cf2426
-ARCHITECTURES = {"deepdta": "DeepDTA"} # name in a study → class in isaac.models
+# %% ../nbs/22_studies.ipynb #9dbffe40
+ARCHITECTURES = {"deepdta": "DeepDTA", "deepconv": "DeepConvDTI", "tapb": "TAPB"} # name in a study → class in isaac.models
 
 def architecture(name: str) -> type[TwoTowerModel]:
     "The class of an architecture. Raises `InputError` naming those that are known."
@@ -97,8 +99,18 @@ def architecture(name: str) -> type[TwoTowerModel]:
         raise InputError("Unknown architecture", [Problem("option", "architecture", name, f"not {', '.join(ARCHITECTURES)}")])
     return getattr(models, ARCHITECTURES[name])
 
-# %% ../nbs/22_studies.ipynb #fc804008
-Training = pydantic.dataclasses.dataclass(TrainingConfig, frozen=True, config=ConfigDict(extra="forbid"))
+# %% ../nbs/22_studies.ipynb #314c3d95
+def checked_settings(kind: type[TwoTowerModel], # an architecture
+                     settings: Mapping,         # arguments of its constructor, by name
+                    ) -> dict[str, Any]:        # as the constructor takes them
+    "Raises `InputError` naming every unknown setting and every value of another kind, and what is known."
+    known = {name: (p.annotation, p.default) for name, p in inspect.signature(kind, eval_str=True).parameters.items()}
+    schema = create_model(f"{kind.__name__}Settings", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **known)
+    return validated(schema, **settings).model_dump(exclude_unset=True)
+
+# %% ../nbs/22_studies.ipynb #f785adcc
+Training = create_model("Training", __config__=ConfigDict(frozen=True, extra="forbid"), # what a file may say of `TrainingConfig`
+                        **{f.name: (f.type | None, None) for f in fields(TrainingConfig)}) # None: as the architecture wants it
 
 class SplitChoice(BaseModel):
     "Which pairs are for training, for choosing the epoch, and for testing and auditing."
@@ -106,13 +118,20 @@ class SplitChoice(BaseModel):
     kind: Literal[KINDS] = "warm"
     seed: int = 0
 
-# %% ../nbs/22_studies.ipynb #95d87eff
+# %% ../nbs/22_studies.ipynb #2d2032ee
 class ModelChoice(BaseModel):
     "An architecture, and how often and how it is trained."
     model_config = ConfigDict(frozen=True, extra="forbid")
     architecture: str                # a key of `ARCHITECTURES`
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$") # of its folders; by default the architecture
+    settings: dict[str, Any] = {}    # arguments of the architecture's constructor
     seeds: tuple[int, ...] = (0,)    # one checkpoint each
-    training: Training = Training()  # fields of `TrainingConfig`
+    training: Training = Training()  # fields of `TrainingConfig` that differ from the architecture's own
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values):
+        return {"name": values["architecture"]} | values if isinstance(values, dict) and "architecture" in values else values
 
     @field_validator("architecture")
     @classmethod
@@ -120,13 +139,30 @@ class ModelChoice(BaseModel):
         architecture(name)
         return name
 
+    @field_validator("settings", "training")
+    @classmethod
+    def _possible(cls, value, info: ValidationInfo):
+        kind = architecture(info.data["architecture"]) if "architecture" in info.data else None
+        if kind is None: return value
+        if info.field_name == "settings": return checked_settings(kind, value)
+        TrainingConfig.of(kind, **value.model_dump(exclude_none=True))
+        return value
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds):
         if not seeds or len(set(seeds)) < len(seeds): raise ValueError("expected one or more distinct seeds")
         return seeds
 
-# %% ../nbs/22_studies.ipynb #8187605a
+    def example(self) -> TwoTowerModel:
+        "A model of this choice, untrained. Raises `InputError` for values that the architecture refuses."
+        with torch.random.fork_rng(devices=[]): return architecture(self.architecture)(**self.settings)
+
+    def config(self) -> TrainingConfig:
+        "How it is trained."
+        return TrainingConfig.of(architecture(self.architecture), **self.training.model_dump(exclude_none=True))
+
+# %% ../nbs/22_studies.ipynb #9cd941cf
 class StudyConfig(BaseModel):
     "What to train, and what to ask."
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -140,11 +176,11 @@ class StudyConfig(BaseModel):
     @field_validator("models")
     @classmethod
     def _once(cls, choices):
-        names = [c.architecture for c in choices]
-        if not names or len(set(names)) < len(names): raise ValueError("expected one or more models, each architecture once")
+        names = [c.name.lower() for c in choices]
+        if not names or len(set(names)) < len(names): raise ValueError("expected one or more models, each with a name of its own")
         return choices
 
-# %% ../nbs/22_studies.ipynb #c9c1a8dc
+# %% ../nbs/22_studies.ipynb #f5f1deba
 def study_names() -> list[str]:
     "The studies that come with the package."
     return sorted(f.name.removesuffix(".toml") for f in (resources.files("isaac") / "configs").iterdir() if f.name.endswith(".toml"))
@@ -152,26 +188,50 @@ def study_names() -> list[str]:
 def load_study(name: str | Path, # the name of a packaged study, or the path of a TOML file
               ) -> StudyConfig:
     "Read a study. Raises `InputError` for an unknown name, broken TOML, and every unknown or unusable key."
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return validated(StudyConfig, **_content(name))
+
+# %% ../nbs/22_studies.ipynb #4de3b363
+def _merged(base: dict, own: dict) -> dict:
+    "`base` with the keys of `own` in place of its own, tables key by key."
+    return base | {k: _merged(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in own.items()}
+
+def _study_file(name: str | Path, folder: Path): # → something with `read_text`
+    "The packaged study of that name, or the file, found from `folder`."
     known = study_names()
-    file = resources.files("isaac") / "configs" / f"{name}.toml" if str(name) in known else Path(name)
-    if not file.is_file():
-        raise InputError("There is no such study", [Problem("option", "study", str(name), f"neither a file nor one of {', '.join(known)}")])
+    file = resources.files("isaac") / "configs" / f"{name}.toml" if str(name) in known else folder / name
+    if file.is_file(): return file
+    raise InputError("There is no such study", [Problem("option", "study", str(name), f"neither a file nor one of {', '.join(known)}")])
+
+def _content(name: str | Path, folder: Path = Path(), above: Sequence = ()) -> dict:
+    "The keys of a study and of those it extends; `above` are the files that extend this one."
+    toml, file = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli"), _study_file(name, folder)
+    if str(file) in above: raise InputError("A study extends itself", [Problem("study", "extends", str(name), "is already being read")])
     try: content = toml.loads(file.read_text(encoding="utf-8"))
     except (toml.TOMLDecodeError, UnicodeDecodeError) as error: raise InputError(f"{name} is not valid TOML: {error}") from None
-    return validated(StudyConfig, **content)
+    base = content.pop("extends", None)
+    if base is None: return content
+    if not isinstance(base, str): raise InputError("A study extends one other", [Problem(str(name), "extends", base, "not a name or path")])
+    return _merged(_content(base, file.parent if isinstance(file, Path) else Path(), (*above, str(file))), content)
 
-# %% ../nbs/22_studies.ipynb #84107265
+# %% ../nbs/22_studies.ipynb #7f114a76
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     "A trained model with its record."
     path: Path
     model: TwoTowerModel # in evaluation mode
-    metrics: dict        # valid, test, test_unseen: {"mse", "ci", "auroc", "auprc"}
-    provenance: dict     # model, dataset, split, seed, training, versions
+    metrics: dict        # valid, test, test_unseen: {"mse" (of a regression), "ci", "auroc", "auprc"}
+    provenance: dict     # model, label, dataset, split, seed, training, versions
 
     @property
-    def name(self) -> str: return f"{self.provenance['model']}, seed {self.provenance['seed']}"
+    def label(self) -> str:
+        "What the model is called in reports, whatever its seed."
+        return self.provenance.get("label", self.provenance["model"])
+
+    @property
+    def seed(self) -> int: return self.provenance["seed"]
+
+    @property
+    def name(self) -> str: return f"{self.label}, seed {self.seed}"
 
 # %% ../nbs/22_studies.ipynb #599a3c78
 def _advice(path: Path) -> str:
@@ -209,12 +269,12 @@ def differences(kept: Mapping,   # the record beside a checkpoint
     return [Problem("checkpoint", name, kept.get(name), f"now {wanted.get(name)!r}")
             for name in sorted(kept | wanted) if kept.get(name) != wanted.get(name)]
 
-# %% ../nbs/22_studies.ipynb #a09e88f1
+# %% ../nbs/22_studies.ipynb #d5325555
 def obtain_checkpoint(folder: str | Path,      # where it is, or will be
-                      kind: type[TwoTowerModel], # the architecture
+                      model: TwoTowerModel | type[TwoTowerModel], # what is trained: an example, or a class for its default settings
                       split: Split,            # what it is trained and tested on
                       seed: int,               # of the training
-                      config: TrainingConfig,  # how it is trained
+                      config: TrainingConfig | None = None, # how it is trained; None: as the architecture wants it
                       device: str = "auto",    # auto, cpu, cuda, mps
                       progress: bool = True,   # show a progress bar
                      ) -> Checkpoint:
@@ -222,10 +282,11 @@ def obtain_checkpoint(folder: str | Path,      # where it is, or will be
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         kept = load_checkpoint(folder)
-        changed = differences(kept.provenance, provenance_of(untrained(kind, seed), split, seed, config))
+        wanted = provenance_of(untrained(model, seed), split, seed, config or TrainingConfig.of(model))
+        changed = differences(kept.provenance, wanted)
         if changed: raise InputError(f"{folder} holds another checkpoint", changed, "Choose another folder, or remove this one")
         return kept
-    train(kind, split, seed, config, out=folder, progress=progress, device=device)
+    train(model, split, seed, config, out=folder, progress=progress, device=device)
     return load_checkpoint(folder)
 
 # %% ../nbs/22_studies.ipynb #aa9eee9e
@@ -238,7 +299,7 @@ def audited_part(data: DTIDataset, checkpoint: Checkpoint, pairs: str = "auto") 
     if pairs == "auto": return data
     raise InputError(f"{data.name} is not what the model was trained on, so it has no held-out part", advice="Audit all its pairs")
 
-# %% ../nbs/22_studies.ipynb #dc3ecccb
+# %% ../nbs/22_studies.ipynb #412423c2
 @dataclass(frozen=True, eq=False)
 class StudyResult:
     "All audits of a study."
@@ -246,6 +307,7 @@ class StudyResult:
     out: Path
     checkpoints: dict[str, Checkpoint] # run name, e.g. deepdta-seed0 → checkpoint
     audits: dict[str, AuditResult]     # run name → audit
+    comparison: Comparison | None      # of all runs; None where there is one
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -256,8 +318,8 @@ class StudyResult:
     def summary(self) -> pd.DataFrame:
         "One row per run: accuracy on the test part beside the primary endpoint."
         endpoint = ["operator", "matching", "dose", "score", "value", "low", "high", "mc_error", "pairs", "status"]
-        return pd.DataFrame([{"run": name} | self.checkpoints[name].metrics["test"] | a.primary[endpoint].to_dict()
-                             for name, a in self.audits.items()])
+        accuracy = lambda name: {m: self.checkpoints[name].metrics["test"].get(m) for m in ("mse", "ci", "auroc", "auprc")}
+        return pd.DataFrame([{"run": name} | accuracy(name) | a.primary[endpoint].to_dict() for name, a in self.audits.items()])
 
     @property
     def reports(self) -> list[Path]:
@@ -266,7 +328,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #f04d81f9
+# %% ../nbs/22_studies.ipynb #80ed9010
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # for training: auto, cpu, cuda, mps
@@ -280,36 +342,59 @@ def run_study(config: StudyConfig,
     checkpoints = {}
     for choice in config.models:
         for seed in choice.seeds:
-            say(f"Checkpoint {choice.architecture}, seed {seed}")
-            checkpoints[f"{choice.architecture}-seed{seed}"] = obtain_checkpoint(
-                out / "checkpoints" / choice.architecture / f"seed{seed}", architecture(choice.architecture), split, seed,
-                TrainingConfig(**vars(choice.training)), device, progress)
-    audits = {}
+            say(f"Checkpoint {choice.name}, seed {seed}")
+            checkpoints[f"{choice.name}-seed{seed}"] = obtain_checkpoint(
+                out / "checkpoints" / choice.name / f"seed{seed}", choice.example(), split, seed, choice.config(), device, progress)
+    audits, labels = {}, _labels(config, checkpoints)
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")
-        audits[name] = audit(checkpoint.model, split.test, prior, config.audit, name=checkpoint.name, out=out / "audits" / name, progress=progress)
-    return _write_tables(StudyResult(config, out, checkpoints, audits))
+        audits[name] = audit(checkpoint.model, split.test, prior, config.audit, name=labels[name], training_seed=checkpoint.seed,
+                             out=out / "audits" / name, progress=progress)
+    comparison = compare(list(audits.values())) if len(audits) > 1 else None
+    return _write_tables(StudyResult(config, out, checkpoints, audits, comparison))
 
-# %% ../nbs/22_studies.ipynb #f0bda82c
+def _labels(config: StudyConfig, checkpoints: dict[str, Checkpoint]) -> dict[str, str]: # run name → what its model is called
+    "The checkpoints' labels; where models of a study share one, with their names in the study."
+    label = {c.name: checkpoints[f"{c.name}-seed{c.seeds[0]}"].label for c in config.models}
+    shared = Counter(label.values())
+    return {f"{c.name}-seed{s}": label[c.name] + (f" [{c.name}]" if shared[label[c.name]] > 1 else "") for c in config.models for s in c.seeds}
+
+# %% ../nbs/22_studies.ipynb #fb21802b
 def _write_tables(result: StudyResult) -> StudyResult:
-    "scores.csv and summary.csv; the report of a single run is the report of the study."
+    "scores.csv, summary.csv, the tables of the comparison, and report.html, which for a single run is the report of that run."
     write_json(result.out / "study.json", {"isaac": __version__} | result.config.model_dump(mode="json"))
     for name in ("scores", "summary"):
         with atomic_path(result.out / f"{name}.csv") as temporary: getattr(result, name).to_csv(temporary, index=False)
-    if len(result.reports) == 1: _copy(result.reports[0], result.out / "report.html")
+    if result.comparison: result.comparison.save(result.out)
+    _write_report(result.out, result.config.title, result.audits, result.comparison)
     return result
 
-def _copy(source: Path, destination: Path) -> None:
-    with atomic_path(destination) as temporary: temporary.write_bytes(source.read_bytes())
+def _write_report(out: Path, title: str, audits: dict[str, AuditResult], comparison: Comparison | None) -> Path:
+    "report.html of a study: the page of the comparison with links to those of the runs, or the report of a single run."
+    reports = {name: f"audits/{name}/report.html" for name in audits}
+    if comparison: return comparison.to_html(out / "report.html", title, reports)
+    with atomic_path(out / "report.html") as temporary: temporary.write_bytes((out / next(iter(reports.values()))).read_bytes())
+    return out / "report.html"
 
-# %% ../nbs/22_studies.ipynb #416a13af
+# %% ../nbs/22_studies.ipynb #a6628568
+def find_audits(runs: Sequence[str | Path], # directories of audits or of studies
+               ) -> list[Path]:             # directories of audits, each once
+    "The audits in directories. Raises `InputError` naming those that hold none."
+    found = {Path(run): [Path(run)] if (Path(run) / "manifest.json").is_file() else
+             sorted(m.parent for m in Path(run).glob("audits/*/manifest.json")) for run in runs}
+    if empty := [Problem("argument", "run", str(run), "holds no audit and no study") for run, folders in found.items() if not folders]:
+        raise InputError("There is no finished audit", empty, "Give the directory of an audit or of a study")
+    return list(dict.fromkeys(folder for folders in found.values() for folder in folders))
+
 def remake_reports(run: str | Path, # directory of a study or of an audit
                   ) -> list[Path]:
-    "Write the reports of finished audits again. Raises `InputError` where there is none."
-    run = Path(run)
-    audits = sorted(manifest.parent for manifest in run.glob("audits/*/manifest.json"))
-    reports = [AuditResult.load(folder).to_html(folder / "report.html") for folder in audits or [run]]
-    if len(audits) == 1: _copy(reports[0], run / "report.html")
+    "Write the reports of finished audits again, and the page of the study. Raises `InputError` where there is none."
+    run, audits = Path(run), {folder: AuditResult.load(folder) for folder in find_audits([run])}
+    reports = [audit.to_html(folder / "report.html") for folder, audit in audits.items()]
+    if run in audits: return reports
+    title = read_json(run / "study.json")["title"] if (run / "study.json").is_file() else run.name
+    named = {folder.name: audit for folder, audit in audits.items()}
+    _write_report(run, title, named, compare(list(audits.values())) if len(audits) > 1 else None)
     return reports
 
 # %% ../nbs/22_studies.ipynb #7a942c16

@@ -74,7 +74,7 @@ def test_help_needs_none_of_the_heavy_libraries():
     (["train", "deepdta", "--dataset", "davies"], ["davies", "davis, kiba"]),
     (["train", "deepdta", "--dataset", "absent.csv", "--threshold", "7"], ["absent.csv", "does not exist"]),
     (["train", "deepdta", "--split", "lukewarm"], ["lukewarm", "cold-target"]),
-    (["train", "deepdta", "--epochs", "0"], ["epochs", "above 0"]),
+    (["train", "deepdta", "--epochs", "0"], ["epochs", "whole number from 1"]),
     (["audit", "nowhere"], ["nowhere", "no such folder", "isaac train"]),
     (["audit", "nowhere", "--operators", "mask,scramble", "--doses", "0"], ["scramble", "substitute", "alanine", "dose 0"]),
     (["audit", "nowhere", "--primary", "mask"], ["primary", "operator/matching/dose"]),

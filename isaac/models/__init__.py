@@ -2,7 +2,8 @@
 
 from importlib import import_module
 
-_HOME = {"DeepDTA": "deepdta", "untrained": "encoders", "TrainingConfig": "training", "TrainingResult": "training", "train": "training"}
+_HOME = {"DeepDTA": "deepdta", "DeepConvDTI": "deepconv", "TAPB": "tapb", "untrained": "encoders", "TrainingConfig": "training",
+         "TrainingResult": "training", "train": "training"}
 __all__ = list(_HOME)
 
 
