@@ -1,10 +1,10 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
-from isaac.audit import AuditConfig, AuditResult, Endpoint, audit
+from isaac.audit import AuditConfig, AuditResult, Comparison, Endpoint, audit, compare
 from isaac.core import DownloadError, InputError, IsaacError, residue_name
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
-from isaac.models import DeepDTA, TrainingConfig, TrainingResult, train, untrained
+from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
 from isaac.plan import Design, Plan, load_plan, make_plan, save_plan
 from isaac.predictors import FunctionPredictor, Predictor, TwoTower
 from isaac.priors import KlifsPocket, Prior, prior_from_table

@@ -669,7 +669,7 @@ def _plus_minus(mean: float, sd: float) -> str: # "0.950 ± 0.003"
 def _from_to(value: float, low: float, high: float, status: str) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
     return "–" if status != "ok" or np.isnan(value) else f"{value:.2f}" if np.isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
-# %% ../nbs/20_audit.ipynb #1e8f619c
+# %% ../nbs/20_audit.ipynb #5088b154
 @patch_to(Comparison)
 def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of text
     "What people read first."
@@ -678,7 +678,8 @@ def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of te
     reliance = models[["model"]].assign(**{
         name: [shown(*row) for row in models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)]
         for name, shown in (("RS", _with_interval), ("log_odds", _from_to), ("C_sep", _from_to), ("OVL", _from_to))})
-    wide = gap.assign(text=list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"]))).pivot(index=["model", "other"], columns="score", values="text")
+    text = list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"]))
+    wide = gap.assign(text=text).pivot(index=["model", "other"], columns="score", values="text")
     auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("AUROC")
     between = wide.join(auroc).reset_index()
     everywhere = self.scores[self.scores["score"].eq("RS")].pivot(index=["operator", "matching", "dose"], columns="model", values="value")

@@ -41,7 +41,7 @@ class Commands(TyperGroup):
             typer.echo(interrupted if code == 130 else f"Error: {error}", err=True)
             raise typer.Exit(code) from None
 
-# %% ../nbs/23_cli.ipynb #e8c1fca2
+# %% ../nbs/23_cli.ipynb #7f9786d4
 def print_table(frame, # pandas DataFrame
                 title: str = "",
                ) -> None:
@@ -51,11 +51,11 @@ def print_table(frame, # pandas DataFrame
     from rich.table import Table
     from rich.text import Text
     number = {c: frame[c].dtype.kind in "if" for c in frame}
-    table = Table(title=title or None, box=box.SIMPLE, title_justify="left", title_style="", header_style="",
-                  pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
     for column, right in number.items(): table.add_column(str(column), justify="right" if right else "left", overflow="fold")
     shown = lambda v: "–" if v != v else f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
     for row in frame.astype(object).itertuples(index=False): table.add_row(*(Text(shown(v)) for v in row))
+    if title: typer.echo(title) # apart from the table, to whose width it would be broken
     console = Console(force_jupyter=False)
     if not console.is_terminal: console.width = Console(width=1_000).measure(table).maximum
     console.print(table)

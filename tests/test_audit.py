@@ -84,6 +84,8 @@ def test_an_interrupted_audit_is_run_to_its_end(davis, prior, model, tmp_path):
     asked_once.__qualname__ = asked_once.__name__ = "kinase_model"
     def kinase_model(smiles, sequences): return np.array([float(len(t)) for t in sequences])
     kinase_model.__qualname__ = "kinase_model"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".manifest.json.k1ll3d.json").touch() # as of a process that was killed while it wrote
     with pytest.raises(KeyboardInterrupt): audit(asked_once, davis, prior, out=tmp_path / "run", **OPTIONS)
     with pytest.raises(InputError, match="finished"): AuditResult.load(tmp_path / "run")
     audit(kinase_model, davis, prior, out=tmp_path / "run", **OPTIONS)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy import write_toy
 from typer.testing import CliRunner
@@ -52,11 +53,11 @@ def checkpoint(toy, data):
 
 def test_isaac_alone_says_what_to_do_next():
     done = call()
-    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 3 and "isaac study davis-deepdta" in done.stdout
+    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 4 and "isaac study davis-deepdta" in done.stdout
     assert call("--version").stdout == f"isaac {isaac.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["fetch", "train", "audit", "study", "report"])
+@pytest.mark.parametrize("name", ["fetch", "train", "audit", "study", "compare", "report"])
 def test_every_command_has_help_with_an_example(name):
     done = call(name, "--help")
     assert done.exit_code == 0 and f"Example: isaac {name}" in done.stdout and "--json" in done.stdout
@@ -75,6 +76,14 @@ def test_help_needs_none_of_the_heavy_libraries():
     (["train", "deepdta", "--dataset", "absent.csv", "--threshold", "7"], ["absent.csv", "does not exist"]),
     (["train", "deepdta", "--split", "lukewarm"], ["lukewarm", "cold-target"]),
     (["train", "deepdta", "--epochs", "0"], ["epochs", "whole number from 1"]),
+    (["train", "deepdta", "--seed", "1", "--seeds", "2"], ["seed 1", "--seeds 2"]),
+    (["train", "deepdta", "--seeds", "0"], ["seeds 0", "1 or more"]),
+    (["train", "deepdta", "--objective", "ranking"], ["ranking", "regression or classification"]),
+    (["train", "deepdta", "--set", "kernel=3", "--set", "dropout=much"], ["kernel 3", "dropout 'much'", "target_kernel"]),
+    (["train", "deepdta", "--set", "dropout", "--set", "objective=regression", "--objective", "regression"], ["not KEY=VALUE", "given before"]),
+    (["train", "deepdta", "--precision", "8"], ["precision '8'", "bf16"]),
+    (["train", "tapb", "--set", "target_encoder=lstm"], ["target_encoder 'lstm'", "conv or esm2"]),
+    (["compare", "nowhere"], ["nowhere", "no audit and no study"]),
     (["audit", "nowhere"], ["nowhere", "no such folder", "isaac train"]),
     (["audit", "nowhere", "--operators", "mask,scramble", "--doses", "0"], ["scramble", "substitute", "alanine", "dose 0"]),
     (["audit", "nowhere", "--primary", "mask"], ["primary", "operator/matching/dose"]),
@@ -118,6 +127,42 @@ def test_training_again_keeps_the_checkpoint_and_refuses_another(checkpoint, dat
     assert again.exit_code == 0 and answer["checkpoint"] == str(checkpoint) and set(answer["metrics"]["test"]) == {"mse", "ci", "auroc", "auprc"}
     other = call("train", "deepdta", *data, "--epochs", 1, "--seed", 1, "--out", checkpoint, "--quiet")
     assert other.exit_code == 2 and "seed 0 – now 1" in other.stderr
+
+
+def test_several_seeds_are_trained_and_all_of_them_reported(data, tmp_path):
+    asked = ["train", "deepdta", *data, "--seeds", 3, "--epochs", 1, "--device", "cpu", "--objective", "classification",
+             "--set", "channels=[8, 8, 8]", "--set", "hidden=[16, 8]", "--out", tmp_path, "--quiet"]
+    people, scripts = call(*asked), call(*asked, "--json")
+    assert people.exit_code == 0, people.output
+    rows = [line.split() for line in people.stdout.splitlines() if line[1:2].isdigit() or line.startswith((" mean", " sd"))]
+    answer = json.loads(scripts.stdout)
+    assert [row[0] for row in rows] == ["0", "1", "2", "mean", "sd"] == [row["seed"] for row in answer["test"]]
+    auroc = [c["metrics"]["test"]["auroc"] for c in answer["checkpoints"]]
+    assert [row["auroc"] for row in answer["test"]] == pytest.approx([*auroc, np.mean(auroc), np.std(auroc, ddof=1)])
+    assert [c["checkpoint"] for c in answer["checkpoints"]] == [str(tmp_path / f"seed{s}") for s in range(3)]
+    assert "DeepDTA (classification), test part" in people.stdout and "mse" not in people.stdout
+    kept = answer["checkpoints"][2]["provenance"]
+    assert kept["seed"] == 2 and kept["config"]["channels"] == [8, 8, 8] and kept["config"]["objective"] == "classification"
+
+
+def test_audits_are_compared_on_the_command_line(toy, data, checkpoint, tmp_path):
+    other = call("train", "deepdta", *data, "--epochs", 1, "--objective", "classification", "--device", "cpu", "--out", tmp_path / "b", "--quiet")
+    assert other.exit_code == 0, other.output
+    for trained, name in ((checkpoint, "one"), (tmp_path / "b", "two")):
+        asked = call("audit", trained, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry",
+                     "--doses", "5", "--repeats", 1, "--seeds", 1, "--out", tmp_path / name, "--quiet")
+        assert asked.exit_code == 0, asked.output
+    people = call("compare", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "both")
+    assert people.exit_code == 0 and max(map(len, people.stdout.splitlines()[:-1])) < 240
+    assert "Model minus other" in people.stdout and "(max − min)/min" in people.stdout
+    assert {p.name for p in (tmp_path / "both").iterdir()} == {f"{name}.csv" for name in (
+        "models", "comparison", "differences", "relative_range", "seeds")} | {"report.html"}
+    answer = json.loads(call("compare", tmp_path / "two", tmp_path / "one", "--json").stdout)
+    assert [row["model"] for row in answer["models"]] == ["DeepDTA", "DeepDTA (classification)"] and answer["models"][1]["mse"] is None
+    gap = next(row for row in answer["differences"] if row["score"] == "RS")
+    assert gap["value"] == pytest.approx(answer["models"][0]["RS"] - answer["models"][1]["RS"]) and gap["low"] < gap["value"] < gap["high"]
+    alone = call("compare", tmp_path / "one")
+    assert alone.exit_code == 2 and "two audits or more" in alone.stderr
 
 
 def test_audit_prints_a_table_for_people_and_json_for_scripts(toy, checkpoint, data, tmp_path):

@@ -1,59 +1,116 @@
 """Studies: what is finished is kept, what differs is refused, and the same file gives the same tables."""
-import json
-import shutil
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
-from toy import write_toy
+from toy import SECOND, write_toy
 
 from isaac import studies
 from isaac.audit import audit
 from isaac.core import InputError
 from isaac.datasets import load_davis
-from isaac.models import DeepDTA
-from isaac.plan import Design
+from isaac.models import DeepDTA, TrainingConfig
+from isaac.plan import Design, validated
 from isaac.priors import KlifsPocket
 
-TABLES = ("scores.csv", "summary.csv")
+COMPARED = {"models.csv", "comparison.csv", "differences.csv", "relative_range.csv", "seeds.csv"}
+SMALL = {"channels": [8, 8, 8], "embedding": 16, "hidden": [32, 16]}
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory): return write_toy(tmp_path_factory.mktemp("toy"), seeds=(0, 1))
+def toy(tmp_path_factory): return write_toy(tmp_path_factory.mktemp("toy"), seeds=(0, 1), more=SECOND)
 
 
 @pytest.fixture(scope="module")
 def result(toy): return studies.run_study(studies.load_study(toy), toy.parent / "runs", device="cpu", progress=False)
 
 
-def tables(folder): return {name: (folder / name).read_bytes() for name in TABLES}
+def tables(folder): return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
 
 
-def times(folder): return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.name in ("model.safetensors", "responses.parquet")}
+def times(folder):
+    "When each finished checkpoint and audit was written, and as which file."
+    return {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.rglob("*") if p.name in ("model.safetensors", "responses.parquet")}
 
 
 def test_a_second_run_trains_and_asks_nothing_and_gives_the_same_tables(toy, result):
     before, made = tables(result.out), times(result.out)
     again = studies.run_study(studies.load_study(toy), result.out, device="cpu", progress=False)
-    assert tables(again.out) == before and times(again.out) == made and len(made) == 4
-    assert list(again.summary["run"]) == ["deepdta-seed0", "deepdta-seed1"] and all(path.is_file() for path in again.reports)
+    assert tables(again.out) == before and times(again.out) == made and len(made) == 8
+    assert set(before) == COMPARED | {"scores.csv", "summary.csv"}
+    assert list(again.summary["run"]) == ["deepdta-seed0", "deepdta-seed1", "binding-seed0", "binding-seed1"]
+    assert all(path.is_file() for path in again.reports)
 
 
-def test_a_study_made_anew_elsewhere_gives_the_same_tables(toy, result):
-    other = studies.run_study(studies.load_study(toy), toy.parent / "elsewhere", device="cpu", progress=False)
-    assert tables(other.out) == tables(result.out)
+def stop_at(line: str, toy: Path, out: Path) -> str:
+    "Run a study in a process of its own and kill it without warning when it says `line`; gives what it had said."
+    code = ("import sys; from isaac import studies; studies.run_study(studies.load_study(sys.argv[1]), sys.argv[2], device='cpu')")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    study = subprocess.Popen([sys.executable, "-c", code, str(toy), str(out)], stderr=subprocess.PIPE, text=True, env=environment)
+    said = []
+    try:
+        for said_now in study.stderr:
+            said.append(said_now)
+            if line in said_now: study.kill()
+    finally: study.kill()
+    assert study.wait() == -signal.SIGKILL, "".join(said)
+    return "".join(said)
 
 
-def test_an_interrupted_study_goes_on_with_what_is_missing(toy, result):
-    cut = toy.parent / "cut"
-    shutil.copytree(result.out, cut)
-    shutil.rmtree(cut / "checkpoints" / "deepdta" / "seed1")
-    shutil.rmtree(cut / "audits" / "deepdta-seed1")
-    manifest = cut / "audits" / "deepdta-seed0" / "manifest.json" # as it is before the model has answered
-    started = {k: v for k, v in json.loads(manifest.read_text()).items() if k not in ("noise", "account", "warnings")}
-    manifest.write_text(json.dumps(started))
-    kept = (cut / "checkpoints" / "deepdta" / "seed0" / "model.safetensors").stat().st_mtime_ns
-    again = studies.run_study(studies.load_study(toy), cut, device="cpu", progress=False)
-    assert tables(again.out) == tables(result.out)
-    assert (cut / "checkpoints" / "deepdta" / "seed0" / "model.safetensors").stat().st_mtime_ns == kept
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_killed_study_goes_on_with_the_unfinished_checkpoints_and_audits_only(toy, result, tmp_path):
+    stop_at("Checkpoint binding, seed 0", toy, tmp_path / "runs")
+    first = times(tmp_path / "runs")
+    assert {p.parent.name for p in first} == {"seed0", "seed1"} and {p.parent.parent.name for p in first} == {"deepdta"}
+    stop_at("Audit binding-seed0", toy, tmp_path / "runs")
+    second = times(tmp_path / "runs")
+    assert first.items() <= second.items() and len(second) == 6 and not (tmp_path / "runs" / "report.html").exists()
+    studies.run_study(studies.load_study(toy), tmp_path / "runs", device="cpu", progress=False)
+    last = times(tmp_path / "runs")
+    assert second.items() <= last.items() and len(last) == 8
+    assert tables(tmp_path / "runs") == tables(result.out)
+
+
+def test_a_study_of_several_models_ends_with_their_comparison(result):
+    "The frames are those of `compare`, and the page leads to every run."
+    found, models = result.comparison, result.comparison.models.set_index("model")
+    assert list(models.index) == ["DeepDTA", "DeepDTA (classification)"] and (models["seeds"] == 2).all()
+    errors = [result.checkpoints[f"deepdta-seed{s}"].metrics["test"]["mse"] for s in (0, 1)]
+    assert np.allclose(models.loc["DeepDTA", ["mse", "mse_sd"]].astype(float), [np.mean(errors), np.std(errors, ddof=1)])
+    assert np.isnan(models.loc["DeepDTA (classification)", "mse"]) and "mse" not in result.checkpoints["binding-seed0"].metrics["test"]
+    assert {(a.label, a.training_seed) for a in result.audits.values()} == {(m, s) for m in models.index for s in (0, 1)}
+    page = (result.out / "report.html").read_text()
+    assert [run for run in result.audits if f'href="audits/{run}/report.html"' not in page] == [] and "<h1>Toy</h1>" in page
+    assert len(found.differences) == 2 * 4 and set(found.differences["status"]) == {"ok"}
+
+
+def test_models_of_one_label_are_told_apart_by_their_names(toy, tmp_path):
+    config = studies.load_study(toy)
+    twin = [{"architecture": "deepdta", "name": name, "settings": SMALL, "training": {"epochs": 1, "learning_rate": rate}}
+            for name, rate in (("slow", 1e-4), ("fast", 1e-3))]
+    config = config.model_copy(update={"models": tuple(studies.ModelChoice(**choice) for choice in twin)})
+    both = studies.run_study(config, tmp_path / "runs", device="cpu", progress=False)
+    assert list(both.comparison.models["model"]) == ["DeepDTA [fast]", "DeepDTA [slow]"] and set(both.audits) == {"slow-seed0", "fast-seed0"}
+    settings = both.checkpoints["slow-seed0"].model.config
+    assert {name: settings[name] for name in SMALL} == SMALL
+    assert both.checkpoints["slow-seed0"].provenance["training"]["learning_rate"] == 1e-4
+
+
+@pytest.mark.parametrize("kind", ["cold-drug", "cold-target", "cold-pair"])
+def test_a_study_on_a_cold_split_audits_what_was_unseen(toy, tmp_path, kind):
+    cold = tmp_path / "cold.toml"
+    cold.write_text(f'extends = "{toy.as_posix()}"\ntitle = "Cold"\n[split]\nkind = "{kind}"\n[[models]]\narchitecture = "deepdta"\n'
+                    f'settings = {{ channels = [8, 8, 8], embedding = 16, hidden = [32, 16] }}\ntraining = {{ epochs = 1 }}\n')
+    result = studies.run_study(studies.load_study(cold), tmp_path / "runs", device="cpu", progress=False)
+    data, (audited,) = studies.load_dataset(result.config.dataset), result.audits.values()
+    learnt, asked = data.split(kind).train.frame, audited.plan.pairs
+    column = {"cold-drug": ["smiles"], "cold-target": ["sequence"], "cold-pair": ["smiles", "sequence"]}[kind]
+    assert len(asked) and all(set(learnt[c]).isdisjoint(asked[c]) for c in column)
+    assert result.comparison is None and (tmp_path / "runs" / "report.html").is_file()
 
 
 def test_the_summary_puts_accuracy_beside_the_primary_endpoint(result):
@@ -67,8 +124,8 @@ def test_the_summary_puts_accuracy_beside_the_primary_endpoint(result):
 
 
 def test_a_checkpoint_trained_otherwise_is_refused_and_the_difference_named(toy, result):
-    longer = studies.load_study(write_toy(toy.parent, seeds=(0, 1), epochs=2))
-    write_toy(toy.parent, seeds=(0, 1))
+    longer = studies.load_study(write_toy(toy.parent, seeds=(0, 1), epochs=2, more=SECOND))
+    write_toy(toy.parent, seeds=(0, 1), more=SECOND)
     with pytest.raises(InputError, match="holds another checkpoint") as refused:
         studies.run_study(longer, result.out, device="cpu", progress=False)
     assert [(p.field, p.value, p.reason) for p in refused.value.problems] == [("training.epochs", 1, "now 2")]
@@ -83,7 +140,9 @@ def test_an_audit_with_other_settings_is_refused(toy, result):
 def test_reports_are_made_again_from_saved_answers(result):
     before = [path.read_bytes() for path in result.reports]
     for path in result.reports: path.unlink()
-    assert studies.remake_reports(result.out) == result.reports and [path.read_bytes() for path in result.reports] == before
+    (result.out / "report.html").unlink()
+    assert set(studies.remake_reports(result.out)) == set(result.reports) and (result.out / "report.html").is_file()
+    assert [path.read_bytes() for path in result.reports] == before
     with pytest.raises(InputError): studies.remake_reports(result.out / "checkpoints")
 
 
@@ -106,6 +165,50 @@ def test_every_unusable_key_of_a_study_is_named_at_once(tmp_path):
         "titel", "title", "dataset.sequence", "models.0.architecture", "models.0.seeds", "models.0.training.epoch", "audit.doses"}
     wrong.write_text("title = ")
     with pytest.raises(InputError, match="not valid TOML"): studies.load_study(wrong)
+
+
+@pytest.mark.parametrize("model, field, says", [
+    ({"settings": {"kernel": 3, "dropout": "much"}}, "models.0.settings", ["kernel 3", "dropout 'much'", "smiles_kernel"]),
+    ({"training": {"second_stage": 3.5, "stages": 2}}, "models.0.training.stages", ["second_stage 3.5", "stages 2"]),
+    ({"training": {"epochs": 0, "precision": "8"}}, "models.0.training", ["epochs 0", "precision '8'", "bf16"]),
+    ({"name": "../up"}, "models.0.name", ["../up"]), ({"seeds": []}, "models.0.seeds", ["distinct seeds"])])
+def test_a_model_that_cannot_be_is_named_with_what_is_wrong(model, field, says):
+    with pytest.raises(InputError) as refused:
+        validated(studies.StudyConfig, title="x", dataset={"name": "davis"}, models=[{"architecture": "deepdta"} | model])
+    assert field in {p.field for p in refused.value.problems} and [word for word in says if word not in str(refused.value)] == []
+
+
+def test_models_need_names_of_their_own():
+    twice = {"title": "x", "dataset": {"name": "davis"}, "models": [{"architecture": "deepdta"}, {"architecture": "deepconv", "name": "DeepDTA"}]}
+    with pytest.raises(InputError, match="a name of its own"): validated(studies.StudyConfig, **twice)
+
+
+def test_what_a_file_leaves_out_is_as_the_architecture_wants_it():
+    for name in studies.ARCHITECTURES:
+        kind = studies.architecture(name)
+        assert studies.ModelChoice(architecture=name).config() == TrainingConfig.of(kind)
+        assert studies.ModelChoice(architecture=name, training={"epochs": 3}).config() == TrainingConfig.of(kind, epochs=3)
+
+
+def test_a_study_extends_another_key_by_key(tmp_path):
+    (tmp_path / "mine.toml").write_text('extends = "davis"\ntitle = "Mine"\n[audit]\ndoses = [20]\n[audit.primary]\nscore = "log_odds"\n')
+    mine, davis = studies.load_study(tmp_path / "mine.toml"), studies.load_study("davis")
+    assert mine.audit.doses == (20,) and mine.audit.primary.model_dump() == davis.audit.primary.model_dump() | {"score": "log_odds"}
+    assert mine.model_copy(update={"title": davis.title, "audit": davis.audit}) == davis
+    for base, says in (('"davies"', "davies.*neither a file nor one of davis"), ('"mine.toml"', "extends itself"), ("3", "not a name")):
+        (tmp_path / "mine.toml").write_text(f"extends = {base}\n")
+        with pytest.raises(InputError, match=says): studies.load_study(tmp_path / "mine.toml")
+
+
+def test_the_packaged_studies_train_three_architectures_five_times_on_every_split():
+    assert set(studies.study_names()) == {"davis-deepdta", "davis", "davis-cold-drug", "davis-cold-target", "davis-cold-pair"}
+    davis = studies.load_study("davis")
+    assert [(c.name, c.seeds) for c in davis.models] == [(name, (0, 1, 2, 3, 4)) for name in ("deepdta", "deepconv", "tapb")]
+    assert davis.audit.primary == studies.load_study("davis-deepdta").audit.primary and davis.split.kind == "warm"
+    for kind in ("cold-drug", "cold-target", "cold-pair"):
+        cold = studies.load_study(f"davis-{kind}")
+        assert cold.split.kind == kind and cold.title != davis.title
+        assert cold.model_copy(update={"title": davis.title, "split": davis.split}) == davis
 
 
 def test_the_packaged_study_asks_what_the_main_job_promises():

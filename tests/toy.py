@@ -16,7 +16,7 @@ prior = {{ name = "{folder}/pocket.csv" }}
 architecture = "deepdta"
 seeds = {seeds}
 training = {{ epochs = {epochs} }}
-
+{more}
 [audit]
 operators = ["substitute"]
 matchings = ["geometry", "uniform"]
@@ -28,8 +28,18 @@ primary = {{ operator = "substitute", matching = "geometry", dose = 5 }}
 """
 
 
-def write_toy(folder: Path, seeds: tuple[int, ...] = (0,), epochs: int = 1) -> Path:
-    "Write pairs.csv, pocket.csv and toy.toml into `folder`; gives the path of the study."
+SECOND = """
+[[models]]
+architecture = "deepdta"
+name = "binding"
+settings = { objective = "classification", channels = [8, 8, 8], embedding = 16, hidden = [32, 16] }
+seeds = [0, 1]
+training = { epochs = 2 }
+""" # another model for the same study
+
+
+def write_toy(folder: Path, seeds: tuple[int, ...] = (0,), epochs: int = 1, more: str = "") -> Path:
+    "Write pairs.csv, pocket.csv and toy.toml into `folder`, with `more` models; gives the path of the study."
     rng = np.random.default_rng(0)
     sequences = {f"T{i:02}": "".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 150)) for i in range(20)}
     pairs = pd.DataFrame([{"drug_id": d, "smiles": s, "target_id": t, "sequence": q, "affinity": 5 + q[40:60].count("K") + (d < "d")}
@@ -38,5 +48,5 @@ def write_toy(folder: Path, seeds: tuple[int, ...] = (0,), epochs: int = 1) -> P
     pairs.to_csv(folder / "pairs.csv", index=False)
     pocket.to_csv(folder / "pocket.csv", index=False)
     study = folder / "toy.toml"
-    study.write_text(STUDY.format(folder=folder.as_posix(), seeds=list(seeds), epochs=epochs))
+    study.write_text(STUDY.format(folder=folder.as_posix(), seeds=list(seeds), epochs=epochs, more=more))
     return study
