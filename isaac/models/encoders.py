@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
-           'predicting', 'distinct', 'TwoTowerModel', 'untrained']
+           'predicting', 'distinct', 'ByteDropout', 'TwoTowerModel', 'untrained']
 
 # %% ../../nbs/models/encoders.ipynb #369b9f8b
 import contextlib
@@ -174,6 +174,23 @@ def distinct(texts: Sequence[str],                # may hold repetitions
     if isinstance(texts, str): raise InputError("expected a sequence of texts, got one text", advice="Pass a list, also for one item")
     order = {t: i for i, t in enumerate(dict.fromkeys(texts))}
     return list(order), np.fromiter((order[t] for t in texts), np.int64, len(texts))
+
+# %% ../../nbs/models/encoders.ipynb #b0ca9c6f
+class ByteDropout(nn.Module):
+    "Dropout whose mask comes from random bytes; its randomness is that of torch's generator. Off the CPU it is PyTorch's own."
+
+    def __init__(self, share: float): # dropped in training
+        super().__init__()
+        if not 0 <= share < 1: raise InputError("The dropout cannot be used", [Problem("model", "dropout", share, "not from 0 to less than 1")])
+        self.share, self.cut = share, min(round(share * 256), 255)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # the same shape
+        "Zero some of the activations and enlarge the others, so that their expectation stays."
+        if not self.training or not self.cut: return x
+        if x.device.type != "cpu": return F.dropout(x, self.share)
+        seed = int(torch.randint(2**62, ()))
+        kept = np.random.Generator(np.random.SFC64(seed)).integers(0, 256, tuple(x.shape), np.uint8) >= self.cut
+        return x * (torch.from_numpy(kept) * (256 / (256 - self.cut)))
 
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output

@@ -6,7 +6,7 @@
 __all__ = ['SMILES_TOKENS', 'Block', 'tokenize_smiles', 'TokenStates', 'Attention', 'rotary', 'rotate', 'Rearranged', 'by_length',
            'Layer', 'WindowEncoder', 'TAPB']
 
-# %% ../../nbs/models/tapb.ipynb #60fa15ca
+# %% ../../nbs/models/tapb.ipynb #00e7014b
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, atomic_path, cache_dir, content_hash, patch_to, stream_key
-from .encoders import PROTEIN, Tokens, TwoTowerModel, distinct, length_batches, predicting
+from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, distinct, length_batches, predicting
 
 # %% ../../nbs/models/tapb.ipynb #fd80ed50
 _TWO = ("He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te Xe Cs Ba La Ce Pr "
@@ -124,14 +124,14 @@ def by_length(lengths: np.ndarray, # tokens per text, texts end to end
     blocks = [(n * count, n * count, count) for n, count in zip(*(x.tolist() for x in np.unique(lengths, return_counts=True)), strict=True)]
     return Rearranged(there.to(device), torch.argsort(there).to(device), blocks, texts)
 
-# %% ../../nbs/models/tapb.ipynb #87cc091c
+# %% ../../nbs/models/tapb.ipynb #6f9553cb
 class Layer(nn.Module):
     "Self-attention, attention to the target (in the decoder), feed-forward."
     def __init__(self, width: int, heads: int, dropout: float, decoder: bool):
         super().__init__()
-        self.own, self.own_norm, self.dropout = Attention(width, heads), nn.LayerNorm(width), nn.Dropout(dropout)
+        self.own, self.own_norm, self.dropout = Attention(width, heads), nn.LayerNorm(width), ByteDropout(dropout)
         if decoder: self.cross, self.cross_norm = Attention(width, heads), nn.LayerNorm(width)
-        self.forward_layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
+        self.forward_layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), ByteDropout(dropout), nn.Linear(width, width))
         self.forward_norm = nn.LayerNorm(width)
 
     def attend(self, x: torch.Tensor, order: Rearranged, turn: torch.Tensor | None = None) -> torch.Tensor:
