@@ -1,4 +1,5 @@
 """What every architecture owes an audit, asked of each in the same words; and what only one of them has."""
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,23 @@ def test_settings_are_checked_against_the_architecture():
 def test_reported_names_say_what_was_trained():
     labels = [small(kind, objective=o).label for kind in SMALL for o in ("regression", "classification")]
     assert labels == ["DeepDTA", "DeepDTA (classification)", "DeepConvDTI (regression)", "DeepConvDTI", "TAPB (conv, regression)", "TAPB (conv)"]
+
+
+@kinds
+def test_the_textbook_forward_pass_of_the_benchmark_gives_the_same_numbers(kind):
+    path = Path(__file__).parents[1] / "benchmarks" / "training.py"
+    spec = importlib.util.spec_from_file_location("training_benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    plain = next(forward for model, forward, _ in benchmark.MODELS.values() if model is kind)
+    model = untrained(kind, 2)
+    if kind is TAPB: model.dropped_residues = 0.0
+    if kind is DeepConvDTI: model.target_tower.dropout = 0.0
+    full = kind is DeepDTA # whose published pads compete in the maximum: only texts without pads are alike
+    smiles = ["C" * (90 + i) + "O" * (10 - i) for i in range(3)] if full else DRUGS[:3]
+    sequences = [protein(n, i) for i, n in enumerate([1_200] * 3 if full else [300, 8, 1_500])]
+    with torch.inference_mode(): expected = plain(model, smiles, sequences).numpy()
+    assert model.predict(smiles, sequences) == pytest.approx(expected, abs=1e-5)
 
 
 # ---- DeepConv-DTI

@@ -1,0 +1,214 @@
+"""What block-grid training saves: each architecture against a plain loop of the same model, one encoding per pair, padded as published.
+
+    python benchmarks/training.py                    # times, then both trained for the same wall-clock time (--minutes, default 4)
+    python benchmarks/training.py --epochs 3         # times, then both trained for the same number of epochs
+    python benchmarks/training.py --quick            # times alone, from a random sample of batches; within a minute
+    python benchmarks/training.py --json             # the JSON alone
+    python benchmarks/training.py --models deepdta   # some of deepdta, deepconv, tapb
+
+The plain loop draws batches of the published size at random, encodes the drug and the target of every pair, pads every text to the published
+length and lets the textbook layers run over it: embedding, convolutions, attention with masks. Weights, loss, optimiser and schedule are
+those of the package. Seconds per epoch are a mean over sampled batches or blocks times their number; the ratio's interval is a percentile
+bootstrap of the two samples. Times are of one process with all threads; run it on a machine that does nothing else.
+"""
+import argparse
+import json
+import os
+import platform
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from isaac.core import random_uniform, stream_key
+from isaac.datasets import Split, load_davis
+from isaac.models import TAPB, DeepConvDTI, DeepDTA
+from isaac.models.deepconv import morgan
+from isaac.models.encoders import PROTEIN, SMILES, TwoTowerModel, untrained
+from isaac.models.tapb import SMILES_TOKENS, rotary, rotate, tokenize_smiles
+from isaac.models.training import Grid, GridTraining, TrainingConfig, deterministic, fit_stages, metrics_of
+
+THRESHOLDS = {"deepdta": 10, "deepconv": 8, "tapb": 4} # how many times faster than the plain loop the issue wants each
+
+
+def padded(tokens, width: int, table: torch.Tensor) -> torch.Tensor: # shape (texts, width, embedding)
+    "Vectors of texts padded to one width; a pad is a token whose vector is zero."
+    return F.embedding(tokens.batch(np.arange(len(tokens.lengths)), width), F.pad(table, (0, 0, 0, 1)))
+
+
+def plain_deepdta(model: DeepDTA, smiles: list[str], sequences: list[str]) -> torch.Tensor:
+    "Three convolutions over 100 characters and 1,200 residues, maximum over everything."
+    codes = []
+    for tower, charset, texts, width in ((model.drug_tower, SMILES, smiles, 100), (model.target_tower, PROTEIN, sequences, 1_200)):
+        h = padded(charset.tokenize(texts, width), width, tower.embedding.weight).transpose(1, 2)
+        for convolution in tower.convolutions: h = torch.relu(convolution(h))
+        codes.append(h.amax(2))
+    return model.output(*codes)
+
+
+def plain_deepconv(model: DeepConvDTI, smiles: list[str], sequences: list[str]) -> torch.Tensor:
+    "Five convolutions over 2,500 residues, normalisation and ELU everywhere, maximum over everything."
+    tower, width = model.target_tower, 2_500
+    vectors = padded(PROTEIN.tokenize(sequences, width), width, tower.embedding.weight).transpose(1, 2)
+    vectors = vectors * F.dropout(torch.ones(len(vectors), vectors.shape[1], 1), tower.dropout)
+    parts = []
+    for convolution, norm in zip(tower.convolutions, tower.norms, strict=True):
+        k = convolution.kernel_size[0]
+        parts.append(F.elu(norm(convolution(F.pad(vectors, ((k - 1) // 2, k - 1 - (k - 1) // 2))))).amax(2))
+    drugs = model.drug_tower(torch.from_numpy(morgan(smiles, model.radius, model.bits)))
+    return model.output(drugs, model.target_dense(torch.cat(parts, 1)))
+
+
+def masked_attention(layer, x: torch.Tensor, memory: torch.Tensor, real: torch.Tensor, turn: torch.Tensor | None = None) -> torch.Tensor:
+    "Attention of padded texts; `real` says which keys are there, shape (pairs, keys)."
+    q, (k, v) = layer.query(x).unflatten(2, (layer.heads, -1)), layer.key_value(memory).unflatten(2, (2, layer.heads, -1)).unbind(2)
+    if turn is not None: q, k = (rotate(t.flatten(0, 1), turn.repeat(len(t), 1)).view_as(t) for t in (q, k))
+    y = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), real[:, None, None])
+    return layer.out(y.transpose(1, 2).flatten(2))
+
+
+def plain_encoder(model: TAPB, tokens, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: # states, which are real
+    "The drug encoder over texts padded to the longest of the batch."
+    real = torch.arange(matrix.shape[1]) < torch.from_numpy(tokens.lengths)[:, None]
+    x, turn = model.embedding(matrix), rotary(np.array([matrix.shape[1]]), model.embedding.embedding_dim // model.encoder[0].own.heads, "cpu")
+    for layer in model.encoder:
+        x = layer.digest(layer.own_norm(x + layer.dropout(masked_attention(layer.own, x, x, real, turn))))
+    return x, real
+
+
+def plain_tapb(model: TAPB, smiles: list[str], sequences: list[str]) -> torch.Tensor:
+    "Every pair's drug queries its target, padded to 2,000 residues, of which training keeps the same random 30 % of places for the batch."
+    tokens, width = tokenize_smiles(smiles), 2_000
+    x, real = plain_encoder(model, tokens, tokens.batch(np.arange(len(smiles))).clamp(max=len(SMILES_TOKENS)))
+    residues, targets = model.residues, PROTEIN.tokenize(sequences, width)
+    kept = torch.randperm(width)[:round(width * (1 - model.dropped_residues))].sort().values
+    vectors = F.pad(padded(targets, width, residues.embedding.weight[:-1]), (0, 0, residues.window // 2, residues.window // 2))
+    h = residues.convolution(vectors.unfold(1, residues.window, 1).transpose(2, 3).flatten(2)) # every residue, then 30 % of them
+    memory = residues.norm(h + residues.dense(F.gelu(h)))[:, kept]
+    there = kept < torch.from_numpy(targets.lengths)[:, None]
+    there[:, 0] |= ~there.any(1)
+    for layer in model.decoder:
+        x = layer.own_norm(x + layer.dropout(masked_attention(layer.own, x, x, real)))
+        x = layer.cross_norm(x + layer.dropout(masked_attention(layer.cross, x, memory, there)))
+        x = layer.digest(x)
+    f = (x * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
+    return model.classifier(f)[:, 0] * model.output_sd + model.output_mean
+
+
+# Batches of the published size.
+MODELS = {"deepdta": (DeepDTA, plain_deepdta, 256), "deepconv": (DeepConvDTI, plain_deepconv, 32), "tapb": (TAPB, plain_tapb, 60)}
+
+
+def plain_loss(kind: str, model: TwoTowerModel, grid: Grid, pairs: np.ndarray, threshold: float) -> torch.Tensor:
+    "The model's own loss with predictions of the plain forward pass."
+    forward, block = MODELS[kind][1], ([grid.smiles[i] for i in grid.drug[pairs]], [grid.sequences[i] for i in grid.target[pairs]])
+    rows, labels = np.arange(len(pairs)), torch.from_numpy(model.labels(grid.affinity[pairs], threshold))
+    model.forward = lambda smiles, sequences, drug, target: forward(model, smiles, sequences)
+    try: return model.loss(*block, rows, rows, labels)
+    finally: del model.forward
+
+
+def batches(grid: Grid, size: int, epoch: int) -> list[np.ndarray]:
+    "All pairs in random order, in batches."
+    order = np.argsort(random_uniform(stream_key("plain", epoch), np.arange(len(grid.drug))))
+    return np.array_split(order, -(-len(order) // size))
+
+
+def sampled(step, items: list, seconds: float) -> np.ndarray: # seconds of each sampled step
+    "Time random steps until the time is up, at least three; the first warms up and is not counted."
+    times, started, order = [], time.perf_counter(), np.random.default_rng(0).permutation(len(items))
+    for i in order:
+        before = time.perf_counter()
+        step(items[i])
+        times.append(time.perf_counter() - before)
+        if len(times) > 3 and time.perf_counter() - started > seconds: break
+    return np.array(times[1:])
+
+
+def ready(kind: str, split: Split) -> TwoTowerModel:
+    "A new model in training mode, in the unit of the data."
+    model = untrained(MODELS[kind][0], 0).train()
+    model.standardize(model.labels(split.train.pairs.affinity, split.train.threshold))
+    return model
+
+
+def measure_times(kind: str, split: Split, seconds: float) -> dict:
+    "Seconds per epoch of both, forward and backward, and their ratio with a 95 % interval."
+    grid, threshold, config, times = Grid.of(split.train), split.train.threshold, TrainingConfig.of(MODELS[kind][0]), {}
+    plain, model = ready(kind, split), ready(kind, split)
+    blocks, rows = GridTraining(model, split.train, split.valid, 0, config).plan[0], batches(grid, MODELS[kind][2], 0)
+
+    def block_step(pairs):
+        block = grid.take(pairs)
+        labels = torch.from_numpy(model.labels(block.affinity, threshold))
+        model.loss(block.smiles, block.sequences, block.drug, block.target, labels).backward()
+
+    with deterministic(torch.device("cpu")):
+        times["grid"] = sampled(block_step, blocks, seconds) * len(blocks)
+        times["plain"] = sampled(lambda pairs: plain_loss(kind, plain, grid, pairs, threshold).backward(), rows, seconds) * len(rows)
+    rng = np.random.default_rng(1)
+    means = {name: rng.choice(t, (2_000, len(t))).mean(1) for name, t in times.items()}
+    low, high = np.quantile(means["plain"] / means["grid"], [0.025, 0.975])
+    return {name: {"s_per_epoch": float(t.mean()), "sampled": len(t)} for name, t in times.items()} | {
+        "ratio": float(times["plain"].mean() / times["grid"].mean()), "low": float(low), "high": float(high), "wanted": THRESHOLDS[kind]}
+
+
+def train_plain(kind: str, split: Split, steps: int) -> TwoTowerModel:
+    "The plain loop for so many steps, one cycle of the package's optimiser."
+    model, grid, config, done = ready(kind, split), Grid.of(split.train), TrainingConfig.of(MODELS[kind][0]), 0
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps + 1, pct_start=config.warmup)
+    while done < steps:
+        for pairs in batches(grid, MODELS[kind][2], done)[:steps - done]:
+            optimizer.zero_grad()
+            plain_loss(kind, model, grid, pairs, split.train.threshold).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+            optimizer.step()
+            cycle.step()
+            done += 1
+    return model.eval()
+
+
+def measure_accuracy(kind: str, split: Split, times: dict, minutes: float | None, epochs: int | None) -> dict:
+    "Test metrics of both after the same wall-clock time, or the same number of epochs."
+    per_epoch = {name: times[name]["s_per_epoch"] for name in ("grid", "plain")}
+    count = epochs or max(1, int(60 * minutes // per_epoch["grid"]))
+    steps = -(-len(Grid.of(split.train).drug) // MODELS[kind][2])
+    config = TrainingConfig.of(MODELS[kind][0], epochs=count, second_stage=0)
+    out, started = {}, time.perf_counter()
+    model, _, _ = fit_stages(ready(kind, split), split, 0, config, torch.device("cpu"))
+    out["grid"] = metrics_of(model, split.test) | {"epochs": count, "seconds": time.perf_counter() - started}
+    total = count * steps if epochs else max(1, int(60 * minutes / per_epoch["plain"] * steps))
+    started = time.perf_counter()
+    out["plain"] = metrics_of(train_plain(kind, split, total), split.test) | {"epochs": total / steps, "seconds": time.perf_counter() - started}
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="times alone, from few batches")
+    parser.add_argument("--json", action="store_true", help="print the JSON alone")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--minutes", type=float, default=4, help="wall-clock time of each training")
+    parser.add_argument("--epochs", type=int, help="epochs of each training, instead of --minutes")
+    options = parser.parse_args()
+    split, result = load_davis().split("warm", 0), {}
+    for kind in options.models:
+        times = result[kind] = measure_times(kind, split, 5 if options.quick else 30)
+        if not options.json:
+            print(f"{kind:9s} {times['grid']['s_per_epoch']:8.1f} s per epoch in blocks, {times['plain']['s_per_epoch']:8.1f} s plain: "
+                  f"{times['ratio']:.1f} times faster ({times['low']:.1f} to {times['high']:.1f}; wanted {times['wanted']})", flush=True)
+        if options.quick: continue
+        reached = measure_accuracy(kind, split, times, options.minutes, options.epochs)
+        result[kind] = {k: v | reached[k] if k in reached else v for k, v in times.items()}
+        if not options.json:
+            for name in ("grid", "plain"):
+                print(f"          {name:5s} after {result[kind][name]['epochs']:.2f} epochs, {result[kind][name]['seconds']:.0f} s: "
+                      + ", ".join(f"{m} {result[kind][name][m]:.3f}" for m in ("mse", "ci", "auroc", "auprc") if m in result[kind][name]), flush=True)
+    result["machine"] = {"processors": os.cpu_count(), "threads": torch.get_num_threads(), "load_1min": os.getloadavg()[0],
+                         "torch": torch.__version__, "python": platform.python_version(), "quick": options.quick}
+    if options.json: print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__": main()
