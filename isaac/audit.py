@@ -662,12 +662,14 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
     return Comparison(_model_frame(scores, accuracy, endpoint), scores.assign(support="common"), differences,
                       _range_frame(scores, accuracy["auroc"], endpoint), runs.astype({"seed": "Int64"}), endpoint, level)
 
-# %% ../nbs/20_audit.ipynb #3b58a1d8
+# %% ../nbs/20_audit.ipynb #4789891f
 def _plus_minus(mean: float, sd: float) -> str: # "0.950 ± 0.003"
     return "–" if np.isnan(mean) else f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
 
 def _from_to(value: float, low: float, high: float, status: str) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
-    return "–" if status != "ok" or np.isnan(value) else f"{value:.2f}" if np.isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+    if status != "ok" or np.isnan(value): return "–"
+    value, low, high = (f"{round(x, 2) + 0.0:.2f}" for x in (value, low, high)) # no "-0.00"
+    return value if low == "nan" else f"{value} ({low} to {high})"
 
 # %% ../nbs/20_audit.ipynb #5088b154
 @patch_to(Comparison)
