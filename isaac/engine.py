@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['TOLERANCE', 'COMPANY', 'Responses', 'respond']
 
-# %% ../nbs/13_engine.ipynb #aa4011ef
+# %% ../nbs/13_engine.ipynb #fbac7647
+import sys
 import time
 from dataclasses import dataclass
 
@@ -114,7 +115,18 @@ def _self_check(plan: Plan, model, q: _Questions, drug_codes) -> tuple[float, fl
     noise = max(float(np.nan_to_num(np.abs(o - together[:len(o)])).max()) for o in other)
     return max(noise, float(np.spacing(np.float32(np.nan_to_num(np.abs(together)).max())))), difference
 
-# %% ../nbs/13_engine.ipynb #a703192a
+# %% ../nbs/13_engine.ipynb #0e7350f2
+def _expected_seconds(model, q: _Questions, drug_codes, targets: int = 8) -> float:
+    "How long all questions will take, from those of a few targets."
+    chosen = np.unique(np.linspace(0, len(q.targets) - 1, targets).astype(int))
+    rows, started = np.flatnonzero(np.isin(q.target, chosen)), time.perf_counter()
+    if drug_codes is None: _by_predict(model, q, rows)
+    else: _by_towers(model, q, rows, drug_codes)
+    return (time.perf_counter() - started) * len(q.targets) / len(chosen)
+
+def _duration(seconds: float) -> str: return f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3_600:.1f} hours"
+
+# %% ../nbs/13_engine.ipynb #fba280d0
 def respond(plan: Plan,              # what to ask
             model,                   # a predictor, two-tower model or plain function
             chunk: int = 256,        # distinct targets (tower route) per step; predictions per step are 16 times as many otherwise
@@ -126,6 +138,9 @@ def respond(plan: Plan,              # what to ask
     towers = isinstance(model, TwoTower)
     drug_codes = model.encode_drugs(q.drugs) if towers else None
     noise, difference = _self_check(plan, model, q, drug_codes)
+    if progress and (expected := _expected_seconds(model, q, drug_codes)) > 60:
+        print(f"{len(q.target):,} predictions from {len(q.targets):,} {'target encodings' if towers else 'targets'}: about {_duration(expected)}",
+              file=sys.stderr, flush=True)
     if towers: starts = np.searchsorted(q.target, np.arange(0, len(q.targets), chunk))
     else: starts = np.arange(0, len(q.target), 16 * chunk)
     values = np.empty(len(q.target))

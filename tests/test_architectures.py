@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from isaac.core import InputError, IsaacError, cache_dir
 from isaac.datasets import DTIDataset, load_davis
+from isaac.engine import respond
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, train
 from isaac.models.deepconv import morgan
 from isaac.models.encoders import PROTEIN, untrained
 from isaac.models.tapb import SMILES_TOKENS, by_length, tokenize_smiles
 from isaac.models.training import Grid
+from isaac.plan import Design, make_plan
 from isaac.predictors import TwoTower, model_hash, reading
+from isaac.priors import prior_from_table
 
 SMALL = {
     DeepDTA: {"channels": (8, 12, 16), "embedding": 12, "hidden": (32, 32, 16), "target_kernel": 4, "max_target_length": 60},
@@ -322,3 +325,16 @@ def test_another_language_model_under_the_same_name_is_refused(esm, tmp_path):
     model.esm_fingerprint[0] ^= 1
     with pytest.raises(IsaacError, match="other weights"): model.predict(DRUGS[:1], ["MKV"])
     with pytest.raises(IsaacError, match="cannot be read"): TAPB("esm2", esm=str(tmp_path))
+
+
+def test_a_long_audit_says_so_first(capsys, monkeypatch):
+    data, model = toy(4, 60), untrained(small(TAPB), 0)
+    residues = pd.DataFrame([{"target_id": t, "position": p} for t in data.targets.target_id for p in range(5, 20)])
+    design = Design(operators=["substitute"], matchings=["uniform"], doses=[5], repeats=1, intervention_seeds=1)
+    plan = make_plan(data.frame, prior_from_table(residues, data.targets, "toy"), reading(model), design)
+    respond(plan, model, progress=True)
+    assert "about" not in capsys.readouterr().err
+    clock = iter(range(0, 10**6, 20))
+    monkeypatch.setattr("isaac.engine.time.perf_counter", lambda: next(clock)) # every look at the clock finds it 20 seconds later
+    targets = respond(plan, model, progress=True).account["targets"]
+    assert f"{targets} target encodings: about {round(20 * targets / 8 / 60)} minutes" in capsys.readouterr().err
