@@ -338,3 +338,8 @@ def test_a_long_audit_says_so_first(capsys, monkeypatch):
     monkeypatch.setattr("isaac.engine.time.perf_counter", lambda: next(clock)) # every look at the clock finds it 20 seconds later
     targets = respond(plan, model, progress=True).account["targets"]
     assert f"{targets} target encodings: about {round(20 * targets / 8 / 60)} minutes" in capsys.readouterr().err
+
+
+def test_without_transformers_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(IsaacError, match=r"isaac-audit\[esm\]"): TAPB("esm2", esm="no/such")

@@ -195,13 +195,14 @@ class ByteDropout(nn.Module):
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output
 
-# %% ../../nbs/models/encoders.ipynb #86c6dc86
+# %% ../../nbs/models/encoders.ipynb #f80c2e0c
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here. A subclass says how drugs and targets are encoded (`drug_codes`, `target_codes`) and how they meet (`join`)."
     truncation = "right"  # a sequence longer than `max_target_length` loses its end
     mask_token = "X"      # the residue symbol that stands for "unknown"
     metrics = None        # of a trained model: {"test": {"mse", "ci", "auroc", "auprc"}, "test_unseen": …}
     trained_on = None     # of a trained model: `pair_keys` of its training and validation pairs
+    training_seed = None  # of a trained model
     recipe = {}           # settings of `TrainingConfig` that this architecture wants otherwise
     pairs_at_once = 4_096 # how many pairs meet in one step of `score`
     targets_at_once = 512 # whose codes `predict` holds at a time
@@ -339,12 +340,13 @@ def seen_in_training(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequ
     "Which pairs have the drug and the sequence of one it was trained on; none where that is not known."
     return np.zeros(len(smiles), bool) if self.trained_on is None else np.isin(pair_keys(smiles, sequences), self.trained_on)
 
-# %% ../../nbs/models/encoders.ipynb #f104ab05
+# %% ../../nbs/models/encoders.ipynb #1cf82062
 def _with_record(model: TwoTowerModel, folder: Path) -> TwoTowerModel:
     "`model` with the accuracy and the training pairs that are noted in its folder."
     if (folder / "metrics.json").is_file():
         metrics = json.loads((folder / "metrics.json").read_text())
         model.metrics = {part: metrics[part] for part in ("test", "test_unseen") if part in metrics}
+    if (folder / "provenance.json").is_file(): model.training_seed = json.loads((folder / "provenance.json").read_text())["seed"]
     if (folder / "training_pairs.csv").is_file():
         model.trained_on = pd.read_csv(folder / "training_pairs.csv", usecols=["key"], dtype=np.uint64)["key"].to_numpy()
     return model

@@ -7,7 +7,7 @@ __all__ = ['PRECISIONS', 'TrainingConfig', 'Grid', 'permutation', 'grid_blocks',
            'deterministic', 'fit', 'fit_stages', 'atomic_folder', 'TrainingResult', 'provenance_of', 'check_split',
            'device_of', 'train']
 
-# %% ../../nbs/models/training.ipynb #6b678238
+# %% ../../nbs/models/training.ipynb #8b5492d6
 import contextlib
 import logging
 import math
@@ -26,7 +26,6 @@ import lightning.pytorch as L
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from ..core import InputError, IsaacError, Problem, random_uniform, stream_key, write_json
@@ -310,7 +309,7 @@ def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch know
         raise InputError("The device cannot be used", [Problem("option", "device", name, str(e).splitlines()[0])], "Use auto or cpu") from e
     return torch.device(name)
 
-# %% ../../nbs/models/training.ipynb #bbc0bf03
+# %% ../../nbs/models/training.ipynb #dabaec48
 def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class or an example; its weights are not used
           split: Split,                                 # from `DTIDataset.split`
           seed: int = 0,                                # of the initial weights, the blocks and the dropout
@@ -332,7 +331,7 @@ def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class
     metrics = {name: metrics_of(model, part) for name, part in parts.items()} | {"n": {name: len(part.pairs) for name, part in parts.items()}}
     seen = pd.concat([getattr(split, part).frame.assign(part=part) for part in ("train", "valid")])
     pairs = seen[["pair_id", "drug_id", "target_id", "part"]].assign(key=pair_keys(seen.smiles, seen.sequence))
-    model.trained_on, model.metrics = pairs.key.to_numpy(), {part: metrics[part] for part in parts if part != "valid"}
+    model.trained_on, model.metrics, model.training_seed = pairs.key.to_numpy(), {part: metrics[part] for part in parts if part != "valid"}, seed
     result = TrainingResult(model, history, metrics | best, provenance_of(model, split, seed, config) | best, pairs)
     if out is not None: result.save(out)
     return result
