@@ -84,8 +84,10 @@ def plain_tapb(model: TAPB, smiles: list[str], sequences: list[str]) -> torch.Te
     residues, targets = model.residues, PROTEIN.tokenize(sequences, width)
     kept = torch.randperm(width)[:round(width * (1 - model.dropped_residues))].sort().values
     vectors = F.pad(padded(targets, width, residues.embedding.weight[:-1]), (0, 0, residues.window // 2, residues.window // 2))
-    h = residues.convolution(vectors.unfold(1, residues.window, 1).transpose(2, 3).flatten(2)) # every residue, then 30 % of them
-    memory = residues.norm(h + residues.dense(F.gelu(h)))[:, kept]
+    h = residues.convolution(vectors.unfold(1, residues.window, 1).transpose(2, 3).flatten(2))
+    beyond = torch.arange(width) >= torch.from_numpy(targets.lengths)[:, None]
+    whole = residues.whole(h.masked_fill(beyond[:, :, None], -torch.inf).amax(1))
+    memory = residues.norm(h + residues.dense(F.gelu(h)) + whole[:, None])[:, kept]
     there = kept < torch.from_numpy(targets.lengths)[:, None]
     there[:, 0] |= ~there.any(1)
     for layer in model.decoder:

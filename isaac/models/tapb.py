@@ -149,26 +149,25 @@ class Layer(nn.Module):
         "The feed-forward part."
         return self.forward_norm(x + self.dropout(self.forward_layers(x)))
 
-# %% ../../nbs/models/tapb.ipynb #12c65df6
+# %% ../../nbs/models/tapb.ipynb #f3b2a297
 class WindowEncoder(nn.Module):
-    "State of a residue from the residues around it: embedding → one convolution → a dense residual layer."
+    "State of a residue: embedding → one convolution over its window → a dense residual layer, and the maximum over the sequence."
     def __init__(self, symbols: int, width: int, embedding: int = 32, window: int = 21):
         super().__init__()
         self.window, self.embedding = window, nn.Embedding(symbols + 1, embedding, padding_idx=symbols)
         self.convolution, self.dense, self.norm = nn.Linear(window * embedding, width), nn.Linear(width, width), nn.LayerNorm(width)
+        self.whole = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
 
-    def forward(self,
-                tokens: Tokens,   # the sequences
-                rows: np.ndarray, # of which sequence each wanted residue is
-                places: np.ndarray, # its position in it
-               ) -> torch.Tensor: # shape (wanted residues, width)
-        "States of the wanted residues; beyond the ends of a sequence there are zeros."
-        at = places[:, None] + np.arange(self.window) - self.window // 2
-        real = (at >= 0) & (at < tokens.lengths[rows][:, None])
-        starts = np.cumsum(tokens.lengths) - tokens.lengths
-        windows = np.where(real, tokens.flat[np.where(real, at + starts[rows][:, None], 0)], tokens.pad)
+    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor: # shape (residues of the chosen sequences, width)
+        "States of all residues of some sequences, end to end; beyond the ends of a sequence there are zeros."
+        lengths, starts = tokens.lengths[rows], (np.cumsum(tokens.lengths) - tokens.lengths)[rows]
+        first, last = np.repeat(starts, lengths)[:, None], np.repeat(starts + lengths, lengths)[:, None]
+        at = _places(starts, lengths, "cpu").numpy()[:, None] + np.arange(self.window) - self.window // 2
+        real = (at >= first) & (at < last)
+        windows = np.where(real, tokens.flat[np.where(real, at, 0)], tokens.pad)
         h = self.convolution(self.embedding(torch.from_numpy(windows.astype(np.int64)).to(self.dense.weight.device)).flatten(1))
-        return self.norm(h + self.dense(F.gelu(h)))
+        whole = self.whole(torch.stack([x.amax(0) for x in h.split(lengths.tolist())]))
+        return self.norm(h + self.dense(F.gelu(h)) + whole.repeat_interleave(torch.from_numpy(lengths).to(h.device), 0))
 
 # %% ../../nbs/models/tapb.ipynb #3c92bdc3
 @lru_cache(maxsize=2)
@@ -257,31 +256,26 @@ def drug_codes(self: TAPB, smiles: Sequence[str]) -> TokenStates: # width 128
     x = _encode_tokens(self, torch.from_numpy(tokens.flat.astype(np.int64)).to(self.output_mean.device), tokens.lengths)
     return TokenStates.of(self.decoder[0].attend(x, by_length(tokens.lengths, x.device)), tokens.lengths)
 
-# %% ../../nbs/models/tapb.ipynb #b01e769d
-def _kept(self: TAPB, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]: # row and place of every residue that is read
-    "All residues; in training the share that is not dropped, at least one of each sequence."
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    if not self.training: return rows, places
-    chance = torch.rand(len(rows), dtype=torch.float64).numpy()
-    order = np.lexsort((chance, rows))
-    rank = np.empty_like(order)
-    rank[order] = places
-    kept = rank < np.maximum(1, ((1 - self.dropped_residues) * lengths).astype(int))[rows]
-    return rows[kept], places[kept]
+# %% ../../nbs/models/tapb.ipynb #c681a4da
+def _residue_states(self: TAPB, sequences: Sequence[str]) -> tuple[torch.Tensor, np.ndarray]: # states end to end; their number per sequence
+    "States of all visible residues, from either encoder."
+    tokens, device = PROTEIN.tokenize(sequences, self.max_target_length), self.output_mean.device
+    if not len(tokens.lengths): return self.dictionary[:0], tokens.lengths
+    if self.target_encoder == "esm2":
+        return self.residues(torch.cat(self.esm_states([s[:self.max_target_length] for s in sequences])).to(device)), tokens.lengths
+    some = np.array_split(np.arange(len(tokens.lengths)), -(-int(tokens.lengths.sum()) // 16_384))
+    return torch.cat([self.residues(tokens, rows) for rows in some if len(rows)]), tokens.lengths
 
 @patch_to(TAPB)
 def target_codes(self: TAPB, sequences: Sequence[str]) -> TokenStates: # width 128
     "States of the targets' residues; raises `InputError` for characters outside the charset."
-    tokens = PROTEIN.tokenize(sequences, self.max_target_length)
-    rows, places = _kept(self, tokens.lengths)
-    lengths = np.bincount(rows, minlength=len(tokens.lengths))
-    if self.target_encoder == "esm2":
-        found = self.esm_states([s[:self.max_target_length] for s in sequences])
-        states = torch.cat([x[torch.from_numpy(places[rows == i])] for i, x in enumerate(found)] or [torch.empty(0, self.residues.in_features)])
-        return TokenStates.of(self.residues(states.to(self.output_mean.device)), lengths)
-    parts = [self.residues(tokens, rows[i:i + 16_384], places[i:i + 16_384]) for i in range(0, len(rows), 16_384)]
-    return TokenStates.of(torch.cat(parts) if parts else self.dictionary[:0], lengths)
+    states, lengths = _residue_states(self, sequences)
+    if not self.training: return TokenStates.of(states, lengths)
+    rows, chance = np.repeat(np.arange(len(lengths)), lengths), torch.rand(len(states), dtype=torch.float64).numpy()
+    share = np.maximum(1, ((1 - self.dropped_residues) * lengths).astype(int))
+    order = np.lexsort((chance, rows)) # residues of each sequence in random order
+    kept = np.sort(order[_places(np.cumsum(lengths) - lengths, share, "cpu").numpy()])
+    return TokenStates.of(states[torch.from_numpy(kept).to(states.device)], share)
 
 # %% ../../nbs/models/tapb.ipynb #916a51e6
 @patch_to(TAPB)
