@@ -113,11 +113,11 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), BlockNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #af57edc0
+# %% ../../nbs/models/deepconv.ipynb #2f1f5ef7
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
-    recipe = {"epochs": 20, "drugs_per_block": 34, "targets_per_block": 8}
+    recipe = {"epochs": 40, "learning_rate": 3e-3, "warmup": 0.15, "drugs_per_block": 68, "targets_per_block": 4}
 
     def __init__(self,
                  max_target_length: int = 2_500,                     # residues read from the left
