@@ -96,10 +96,10 @@ def main(ctx: typer.Context,
     Exit codes: 0 done, 1 failed, 2 bad usage or input."""
     if ctx.invoked_subcommand is None: typer.echo(START, nl=False)
 
-# %% ../nbs/23_cli.ipynb #9302633a
+# %% ../nbs/23_cli.ipynb #7f7143f1
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
-Device = Annotated[str, typer.Option(help="Where to train: auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
 Dataset = Annotated[str, typer.Option(help="davis, kiba, or a .csv or .parquet file with the columns smiles, sequence, affinity.")]
 Sequences = Annotated[str, typer.Option(help="Davis only: as_distributed, or corrected (domains and mutations repaired).")]
 Threshold = Annotated[float | None, typer.Option(help="For a file: the affinity from which a pair binds.")]
@@ -240,7 +240,7 @@ def endpoint(text: str, # operator/matching/dose or operator/matching/dose/score
         raise InputError("The primary endpoint cannot be read", [Problem("option", "primary", text, "not operator/matching/dose")])
     return dict(zip(("operator", "matching", "dose", "score"), [*parts[:2], *several(parts[2:3]), *parts[3:]], strict=False))
 
-# %% ../nbs/23_cli.ipynb #86a4dca7
+# %% ../nbs/23_cli.ipynb #b8adb2f8
 OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
 
 @app.command()
@@ -258,6 +258,7 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
           seeds: Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")] = 3,
           primary: Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
                                                       show_default="first operator and matching, dose 20")] = None,
+          device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL-seedN")] = None,
           json: Json = False, quiet: Quiet = False):
     """Ask a trained model how much it relies on the residues that should matter.
@@ -273,6 +274,7 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
     from isaac.audit import AuditConfig
     from isaac.audit import audit as run_audit
     from isaac.core import InputError, Problem
+    from isaac.models.encoders import device_of
     from isaac.plan import validated
     config = validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                        intervention_seeds=seeds, primary=endpoint(primary) if primary else None)
@@ -283,7 +285,8 @@ def audit(checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help=
     out = out or Path("runs", "audits", f"{'-'.join(re.findall(r'[a-z0-9]+', trained.label.lower()))}-seed{trained.seed}")
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
     placed = studies.load_prior(residues, data.targets)
-    result = run_audit(trained.model, audited, placed, config, name=trained.label, training_seed=trained.seed, out=out, progress=not quiet)
+    model = trained.model.to(device_of(device))
+    result = run_audit(model, audited, placed, config, name=trained.label, training_seed=trained.seed, out=out, progress=not quiet)
     show_audit(result, out, json)
 
 # %% ../nbs/23_cli.ipynb #edf1f057

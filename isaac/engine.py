@@ -115,10 +115,10 @@ def _self_check(plan: Plan, model, q: _Questions, drug_codes) -> tuple[float, fl
     noise = max(float(np.nan_to_num(np.abs(o - together[:len(o)])).max()) for o in other)
     return max(noise, float(np.spacing(np.float32(np.nan_to_num(np.abs(together)).max())))), difference
 
-# %% ../nbs/13_engine.ipynb #0e7350f2
-def _expected_seconds(model, q: _Questions, drug_codes, targets: int = 8) -> float:
+# %% ../nbs/13_engine.ipynb #3cf2e8da
+def _expected_seconds(model, q: _Questions, drug_codes) -> float:
     "How long all questions will take, from those of a few targets."
-    chosen = np.unique(np.linspace(0, len(q.targets) - 1, targets).astype(int))
+    chosen = np.unique(np.linspace(0, len(q.targets) - 1, int(np.clip(len(q.targets) // 50, 8, 64))).astype(int))
     rows, started = np.flatnonzero(np.isin(q.target, chosen)), time.perf_counter()
     if drug_codes is None: _by_predict(model, q, rows)
     else: _by_towers(model, q, rows, drug_codes)

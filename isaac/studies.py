@@ -8,7 +8,7 @@ __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'lo
            'Checkpoint', 'load_checkpoint', 'differences', 'obtain_checkpoint', 'audited_part', 'StudyResult',
            'run_study', 'find_audits', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #904b92f7
+# %% ../nbs/22_studies.ipynb #c1ac1781
 import inspect
 import sys
 from collections import Counter
@@ -27,7 +27,7 @@ from .audit import AuditConfig, AuditResult, Comparison, audit, compare, conditi
 from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
-from .models.encoders import TwoTowerModel, untrained
+from .models.encoders import TwoTowerModel, device_of, untrained
 from .models.training import TrainingConfig, provenance_of, train
 from .plan import Design, make_plan, validated
 from .predictors import reading
@@ -328,10 +328,10 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #80ed9010
+# %% ../nbs/22_studies.ipynb #c70960c9
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
-              device: str = "auto",  # for training: auto, cpu, cuda, mps
+              device: str = "auto",  # auto, cpu, cuda, mps
               progress: bool = True, # say on stderr what is going on
              ) -> StudyResult:
     "Train what is missing, audit it, write the tables. Raises `InputError` naming what differs where `out` holds others."
@@ -348,8 +348,8 @@ def run_study(config: StudyConfig,
     audits, labels = {}, _labels(config, checkpoints)
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")
-        audits[name] = audit(checkpoint.model, split.test, prior, config.audit, name=labels[name], training_seed=checkpoint.seed,
-                             out=out / "audits" / name, progress=progress)
+        audits[name] = audit(checkpoint.model.to(device_of(device)), split.test, prior, config.audit, name=labels[name],
+                             training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
     comparison = compare(list(audits.values())) if len(audits) > 1 else None
     return _write_tables(StudyResult(config, out, checkpoints, audits, comparison))
 

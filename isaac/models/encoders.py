@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
-           'predicting', 'distinct', 'ByteDropout', 'TwoTowerModel', 'untrained']
+           'predicting', 'distinct', 'ByteDropout', 'device_of', 'TwoTowerModel', 'untrained']
 
 # %% ../../nbs/models/encoders.ipynb #369b9f8b
 import contextlib
@@ -191,6 +191,16 @@ class ByteDropout(nn.Module):
         seed = int(torch.randint(2**62, ()))
         kept = np.random.Generator(np.random.SFC64(seed)).integers(0, 256, tuple(x.shape), np.uint8) >= self.cut
         return x * (torch.from_numpy(kept) * (256 / (256 - self.cut)))
+
+# %% ../../nbs/models/encoders.ipynb #941179ba
+def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch knows
+             ) -> torch.device:
+    "The device to compute on; raises `InputError` when it is not there."
+    if name == "auto": name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try: torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as e:
+        raise InputError("The device cannot be used", [Problem("option", "device", name, str(e).splitlines()[0])], "Use auto or cpu") from e
+    return torch.device(name)
 
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainingConfig', 'Grid', 'permutation', 'grid_blocks', 'metrics_of', 'GridTraining', 'quiet_lightning',
            'deterministic', 'fit', 'fit_stages', 'atomic_folder', 'TrainingResult', 'provenance_of', 'check_split',
-           'device_of', 'train']
+           'train']
 
-# %% ../../nbs/models/training.ipynb #8b5492d6
+# %% ../../nbs/models/training.ipynb #c7779f6b
 import contextlib
 import logging
 import math
@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 from ..core import InputError, IsaacError, Problem, random_uniform, stream_key, write_json
 from ..datasets import DTIDataset, Split, pair_keys, seen_in_training
 from ..metrics import regression_metrics
-from .encoders import TwoTowerModel, distinct, untrained
+from .encoders import TwoTowerModel, device_of, distinct, untrained
 
 # %% ../../nbs/models/training.ipynb #c3e42628
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"} # as in a configuration → as Lightning calls it
@@ -298,16 +298,6 @@ def check_split(split: Split, model: TwoTowerModel) -> None: # the model for wha
     if not problems and model.objective == "classification" and np.ptp(model.labels(split.valid.pairs.affinity, split.valid.threshold)) == 0:
         problems.append(Problem("valid part", "affinity", f"{len(split.valid.pairs)} pairs", "all bind or none; that cannot choose the epoch"))
     if problems: raise InputError("The split cannot be trained on", problems)
-
-# %% ../../nbs/models/training.ipynb #941179ba
-def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch knows
-             ) -> torch.device:
-    "The device to compute on; raises `InputError` when it is not there."
-    if name == "auto": name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try: torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as e:
-        raise InputError("The device cannot be used", [Problem("option", "device", name, str(e).splitlines()[0])], "Use auto or cpu") from e
-    return torch.device(name)
 
 # %% ../../nbs/models/training.ipynb #dabaec48
 def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class or an example; its weights are not used
