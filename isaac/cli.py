@@ -150,7 +150,7 @@ def assignments(values: list[str], # KEY=VALUE
     if wrong: raise InputError("Settings cannot be read", wrong)
     return found
 
-# %% ../nbs/23_cli.ipynb #dfab7787
+# %% ../nbs/23_cli.ipynb #bc2a83d1
 @app.command()
 def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="deepdta, deepconv or tapb.")],
           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
@@ -166,7 +166,8 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
           epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs.", show_default="the architecture's own")] = None,
           second_stage: Annotated[int | None, typer.Option(help="Passes of the second stage, for tapb; 0 leaves it out.",
                                                            show_default="the architecture's own")] = None,
-          learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the one-cycle schedule.", show_default="0.001")] = None,
+          learning_rate: Annotated[float | None, typer.Option(help="Highest rate of the one-cycle schedule.",
+                                                            show_default="the architecture's own")] = None,
           precision: Annotated[str | None, typer.Option(help="32, or on GPUs bf16 or 16 (mixed).", show_default="32")] = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; with --seeds, the folder that will hold seed0, seed1, …",

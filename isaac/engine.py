@@ -126,7 +126,7 @@ def _expected_seconds(model, q: _Questions, drug_codes) -> float:
 
 def _duration(seconds: float) -> str: return f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3_600:.1f} hours"
 
-# %% ../nbs/13_engine.ipynb #fba280d0
+# %% ../nbs/13_engine.ipynb #15d345e7
 def respond(plan: Plan,              # what to ask
             model,                   # a predictor, two-tower model or plain function
             chunk: int = 256,        # distinct targets (tower route) per step; predictions per step are 16 times as many otherwise
@@ -137,10 +137,10 @@ def respond(plan: Plan,              # what to ask
     q = _questions(plan)
     towers = isinstance(model, TwoTower)
     drug_codes = model.encode_drugs(q.drugs) if towers else None
-    noise, difference = _self_check(plan, model, q, drug_codes)
     if progress and (expected := _expected_seconds(model, q, drug_codes)) > 60:
         print(f"{len(q.target):,} predictions from {len(q.targets):,} {'target encodings' if towers else 'targets'}: about {_duration(expected)}",
               file=sys.stderr, flush=True)
+    noise, difference = _self_check(plan, model, q, drug_codes)
     if towers: starts = np.searchsorted(q.target, np.arange(0, len(q.targets), chunk))
     else: starts = np.arange(0, len(q.target), 16 * chunk)
     values = np.empty(len(q.target))

@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'Training', 'CHECKPOINT_FILES', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
            'architecture', 'checked_settings', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study',
-           'Checkpoint', 'load_checkpoint', 'differences', 'obtain_checkpoint', 'audited_part', 'StudyResult',
-           'run_study', 'find_audits', 'remake_reports', 'untrained_null']
+           'Checkpoint', 'load_checkpoint', 'differences', 'kept_checkpoint', 'obtain_checkpoint', 'audited_part',
+           'StudyResult', 'run_study', 'find_audits', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #c1ac1781
+# %% ../nbs/22_studies.ipynb #1dbbb41e
 import inspect
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module, resources
@@ -28,7 +27,7 @@ from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
 from .engine import respond
 from .models.encoders import TwoTowerModel, device_of, untrained
-from .models.training import TrainingConfig, provenance_of, train
+from .models.training import TrainingConfig, check_stages, provenance_of, train
 from .plan import Design, make_plan, validated
 from .predictors import reading
 from .priors import KlifsPocket, Prior, prior_from_table
@@ -118,7 +117,7 @@ class SplitChoice(BaseModel):
     kind: Literal[KINDS] = "warm"
     seed: int = 0
 
-# %% ../nbs/22_studies.ipynb #2d2032ee
+# %% ../nbs/22_studies.ipynb #a34cfd02
 class ModelChoice(BaseModel):
     "An architecture, and how often and how it is trained."
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -145,7 +144,7 @@ class ModelChoice(BaseModel):
         kind = architecture(info.data["architecture"]) if "architecture" in info.data else None
         if kind is None: return value
         if info.field_name == "settings": return checked_settings(kind, value)
-        TrainingConfig.of(kind, **value.model_dump(exclude_none=True))
+        check_stages(kind, TrainingConfig.of(kind, **value.model_dump(exclude_none=True)))
         return value
 
     @field_validator("seeds")
@@ -190,7 +189,7 @@ def load_study(name: str | Path, # the name of a packaged study, or the path of 
     "Read a study. Raises `InputError` for an unknown name, broken TOML, and every unknown or unusable key."
     return validated(StudyConfig, **_content(name))
 
-# %% ../nbs/22_studies.ipynb #4de3b363
+# %% ../nbs/22_studies.ipynb #6c80d264
 def _merged(base: dict, own: dict) -> dict:
     "`base` with the keys of `own` in place of its own, tables key by key."
     return base | {k: _merged(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v for k, v in own.items()}
@@ -205,13 +204,14 @@ def _study_file(name: str | Path, folder: Path): # → something with `read_text
 def _content(name: str | Path, folder: Path = Path(), above: Sequence = ()) -> dict:
     "The keys of a study and of those it extends; `above` are the files that extend this one."
     toml, file = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli"), _study_file(name, folder)
-    if str(file) in above: raise InputError("A study extends itself", [Problem("study", "extends", str(name), "is already being read")])
+    key = str(Path(str(file)).resolve())
+    if key in above: raise InputError("A study extends itself", [Problem("study", "extends", str(name), "is already being read")])
     try: content = toml.loads(file.read_text(encoding="utf-8"))
     except (toml.TOMLDecodeError, UnicodeDecodeError) as error: raise InputError(f"{name} is not valid TOML: {error}") from None
     base = content.pop("extends", None)
     if base is None: return content
     if not isinstance(base, str): raise InputError("A study extends one other", [Problem(str(name), "extends", base, "not a name or path")])
-    return _merged(_content(base, file.parent if isinstance(file, Path) else Path(), (*above, str(file))), content)
+    return _merged(_content(base, file.parent if isinstance(file, Path) else Path(), (*above, key)), content)
 
 # %% ../nbs/22_studies.ipynb #7f114a76
 @dataclass(frozen=True, eq=False)
@@ -269,7 +269,21 @@ def differences(kept: Mapping,   # the record beside a checkpoint
     return [Problem("checkpoint", name, kept.get(name), f"now {wanted.get(name)!r}")
             for name in sorted(kept | wanted) if kept.get(name) != wanted.get(name)]
 
-# %% ../nbs/22_studies.ipynb #d5325555
+# %% ../nbs/22_studies.ipynb #3753d965
+def kept_checkpoint(folder: str | Path,         # where it would be
+                    model: TwoTowerModel | type[TwoTowerModel], # what would be trained: an example, or a class for its default settings
+                    split: Split,               # what on
+                    seed: int,                  # of the training
+                    config: TrainingConfig | None = None, # how; None: as the architecture wants it
+                   ) -> Checkpoint | None:
+    "The checkpoint in `folder` if it is this one, None if there is none. Raises `InputError` if another is there."
+    folder = Path(folder)
+    if not folder.exists() or not any(folder.iterdir()): return None
+    kept = load_checkpoint(folder)
+    changed = differences(kept.provenance, provenance_of(untrained(model, seed), split, seed, config or TrainingConfig.of(model)))
+    if changed: raise InputError(f"{folder} holds another checkpoint", changed, "Choose another folder, or remove this one")
+    return kept
+
 def obtain_checkpoint(folder: str | Path,      # where it is, or will be
                       model: TwoTowerModel | type[TwoTowerModel], # what is trained: an example, or a class for its default settings
                       split: Split,            # what it is trained and tested on
@@ -279,13 +293,7 @@ def obtain_checkpoint(folder: str | Path,      # where it is, or will be
                       progress: bool = True,   # show a progress bar
                      ) -> Checkpoint:
     "The checkpoint in `folder` if it is this one, or a new one. Raises `InputError` if another checkpoint is there."
-    folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        kept = load_checkpoint(folder)
-        wanted = provenance_of(untrained(model, seed), split, seed, config or TrainingConfig.of(model))
-        changed = differences(kept.provenance, wanted)
-        if changed: raise InputError(f"{folder} holds another checkpoint", changed, "Choose another folder, or remove this one")
-        return kept
+    if kept := kept_checkpoint(folder, model, split, seed, config): return kept
     train(model, split, seed, config, out=folder, progress=progress, device=device)
     return load_checkpoint(folder)
 
@@ -328,7 +336,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #c70960c9
+# %% ../nbs/22_studies.ipynb #497b5d7c
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
@@ -336,28 +344,28 @@ def run_study(config: StudyConfig,
              ) -> StudyResult:
     "Train what is missing, audit it, write the tables. Raises `InputError` naming what differs where `out` holds others."
     out, say = Path(out), (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
-    data = load_dataset(config.dataset)
+    data, where, examples = load_dataset(config.dataset), device_of(device), {c.name: c.example() for c in config.models}
     split, prior = data.split(config.split.kind, config.split.seed), load_prior(config.prior, data.targets)
     say(f"{data}; prior {prior.name} on {len(prior.positions):,} targets")
+    wanted = {f"{c.name}-seed{s}": (out / "checkpoints" / c.name / f"seed{s}", examples[c.name], split, s, c.config())
+              for c in config.models for s in c.seeds}
+    for request in wanted.values(): kept_checkpoint(*request) # so that what is wrong is known before hours of training
     checkpoints = {}
-    for choice in config.models:
-        for seed in choice.seeds:
-            say(f"Checkpoint {choice.name}, seed {seed}")
-            checkpoints[f"{choice.name}-seed{seed}"] = obtain_checkpoint(
-                out / "checkpoints" / choice.name / f"seed{seed}", choice.example(), split, seed, choice.config(), device, progress)
+    for name, request in wanted.items():
+        say(f"Checkpoint {name}")
+        checkpoints[name] = obtain_checkpoint(*request, device, progress)
     audits, labels = {}, _labels(config, checkpoints)
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")
-        audits[name] = audit(checkpoint.model.to(device_of(device)), split.test, prior, config.audit, name=labels[name],
+        audits[name] = audit(checkpoint.model.to(where), split.test, prior, config.audit, name=labels[name],
                              training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
     comparison = compare(list(audits.values())) if len(audits) > 1 else None
     return _write_tables(StudyResult(config, out, checkpoints, audits, comparison))
 
 def _labels(config: StudyConfig, checkpoints: dict[str, Checkpoint]) -> dict[str, str]: # run name → what its model is called
-    "The checkpoints' labels; where models of a study share one, with their names in the study."
-    label = {c.name: checkpoints[f"{c.name}-seed{c.seeds[0]}"].label for c in config.models}
-    shared = Counter(label.values())
-    return {f"{c.name}-seed{s}": label[c.name] + (f" [{c.name}]" if shared[label[c.name]] > 1 else "") for c in config.models for s in c.seeds}
+    "The checkpoints' labels, with the name in the study where it is not the architecture's: what else is in the study changes no label."
+    return {f"{c.name}-seed{s}": checkpoints[f"{c.name}-seed{s}"].label + (f" [{c.name}]" if c.name != c.architecture else "")
+            for c in config.models for s in c.seeds}
 
 # %% ../nbs/22_studies.ipynb #fb21802b
 def _write_tables(result: StudyResult) -> StudyResult:

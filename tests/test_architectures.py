@@ -68,6 +68,13 @@ def test_published_settings_are_the_defaults(kind):
     assert isinstance(model, TwoTower) and model.predict(DRUGS, [protein(300)] * 4).shape == (4,)
     expected = {DeepDTA: ("affinity", 1_200), DeepConvDTI: ("logit", 2_500), TAPB: ("logit", 2_000)}[kind]
     assert (reading(model).scale, reading(model).max_target_length) == expected and reading(model).mask_token == "X"
+    published = {
+        DeepDTA: {"channels": [32, 64, 96], "embedding": 128, "hidden": [1024, 1024, 512], "dropout": 0.1, "max_smiles_length": 100},
+        DeepConvDTI: {"radius": 2, "bits": 2048, "drug_hidden": [512, 128], "embedding": 20, "kernels": [10, 15, 20, 25, 30], "filters": 128,
+                      "target_hidden": 128, "hidden": 128, "dropout": 0.2},
+        TAPB: {"target_encoder": "conv", "esm": "facebook/esm2_t33_650M_UR50D", "width": 128, "heads": 8, "layers": 3, "dropout": 0.1,
+               "dropped_residues": 0.7, "masked_tokens": 0.15, "masked_weight": 0.1, "confounders": 8}}[kind]
+    assert {name: model.config[name] for name in published} == published
 
 
 @kinds
@@ -179,6 +186,24 @@ def test_a_block_may_hold_one_drug_or_one_target(kind):
         assert np.isfinite(result.history.train_loss).all()
 
 
+@kinds
+def test_training_in_mixed_precision_gives_a_model_in_full_precision(kind):
+    split = toy().split("warm", seed=0)
+    config = TrainingConfig.of(kind, **QUICK | {"precision": "bf16"} | ({"second_stage": 1} if kind is TAPB else {}))
+    result = train(small(kind, objective="regression"), split, config=config, progress=False, device="cpu")
+    assert np.isfinite(result.history.train_loss).all() and {p.dtype for p in result.model.parameters()} == {torch.float32}
+    values = result.model.predict(split.test.frame.smiles, split.test.frame.sequence)
+    assert len(np.unique(values)) > 5 and not np.array_equal(values, values.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [
+    (DeepDTA, {"dropout": 2, "target_kernel": 0, "channels": []}), (DeepConvDTI, {"kernels": [0], "drug_hidden": [], "dropout": -0.1, "radius": 0}),
+    (TAPB, {"max_target_length": -5, "layers": 0, "dropped_residues": 1.5, "masked_tokens": 3.0, "confounders": 0}), (TAPB, {"heads": 7})])
+def test_impossible_settings_are_all_named(kind, wrong):
+    with pytest.raises(InputError) as caught: kind(**wrong)
+    assert set(caught.value.table["field"]) == set(wrong)
+
+
 def test_a_classifier_needs_binders_and_others_in_training_and_validation():
     split = toy().split("warm", seed=0)
     for part, message in (("train", "nothing to learn"), ("valid", "choose the epoch")):
@@ -194,7 +219,8 @@ def test_settings_are_checked_against_the_architecture():
     with pytest.raises(InputError, match="ranking"): DeepConvDTI(objective="ranking")
     with pytest.raises(InputError, match="prottrans"): TAPB(target_encoder="prottrans")
     with pytest.raises(InputError, match="precision"): TrainingConfig(precision="8")
-    with pytest.raises(InputError, match="epoch, steps|epoch"): TrainingConfig.of(TAPB, epoch=3)
+    with pytest.raises(InputError) as caught: TrainingConfig.of(TAPB, epoch=3, steps=9)
+    assert caught.value.table["field"].tolist() == ["epoch", "steps"]
     assert TrainingConfig.of(TAPB).second_stage > 0 and TrainingConfig.of(TAPB, second_stage=0).second_stage == 0
 
 
@@ -244,6 +270,7 @@ def test_normalisation_is_over_the_block_and_is_remembered():
 
 def test_every_davis_drug_is_spelt_without_loss(mirror):
     drugs = load_davis().drugs.smiles.tolist() + ["[13CH3][N+](C)(C)C.[Br-]", "C[Si](C)(C)[Se]c1cc[te]c1", "F/C=C\\F", "C%12CC%12"]
+    with pytest.raises(InputError, match="unknown tokens"): tokenize_smiles(["CC\nO"])
     tokens = tokenize_smiles(drugs)
     texts = np.split(tokens.flat, np.cumsum(tokens.lengths)[:-1])
     assert ["".join(SMILES_TOKENS[t] for t in text) for text in texts] == drugs
@@ -258,7 +285,7 @@ def test_sorting_by_length_is_undone(lengths):
     assert sorted(lengths) == [n // count for n, _, count in order.blocks for _ in range(count)]
 
 
-def test_thirty_per_cent_of_the_residues_are_read_in_training_and_all_in_use():
+def test_the_decoder_sees_thirty_per_cent_of_the_states_in_training_and_all_in_use():
     model = untrained(small(TAPB, max_target_length=500), 0).train()
     sequences = [protein(n) for n in (400, 3, 100)]
     torch.manual_seed(0)

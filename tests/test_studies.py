@@ -78,26 +78,39 @@ def test_a_killed_study_goes_on_with_the_unfinished_checkpoints_and_audits_only(
 def test_a_study_of_several_models_ends_with_their_comparison(result):
     "The frames are those of `compare`, and the page leads to every run."
     found, models = result.comparison, result.comparison.models.set_index("model")
-    assert list(models.index) == ["DeepDTA", "DeepDTA (classification)"] and (models["seeds"] == 2).all()
+    assert list(models.index) == ["DeepDTA", "DeepDTA (classification) [binding]"] and (models["seeds"] == 2).all()
     errors = [result.checkpoints[f"deepdta-seed{s}"].metrics["test"]["mse"] for s in (0, 1)]
     assert np.allclose(models.loc["DeepDTA", ["mse", "mse_sd"]].astype(float), [np.mean(errors), np.std(errors, ddof=1)])
-    assert np.isnan(models.loc["DeepDTA (classification)", "mse"]) and "mse" not in result.checkpoints["binding-seed0"].metrics["test"]
+    assert np.isnan(models.loc["DeepDTA (classification) [binding]", "mse"]) and "mse" not in result.checkpoints["binding-seed0"].metrics["test"]
     assert {(a.label, a.training_seed) for a in result.audits.values()} == {(m, s) for m in models.index for s in (0, 1)}
     page = (result.out / "report.html").read_text()
     assert [run for run in result.audits if f'href="audits/{run}/report.html"' not in page] == [] and "<h1>Toy</h1>" in page
     assert len(found.differences) == 2 * 4 and set(found.differences["status"]) == {"ok"}
 
 
-def test_models_of_one_label_are_told_apart_by_their_names(toy, tmp_path):
+def test_models_of_one_label_are_told_apart_by_their_names_and_one_more_changes_none(toy, tmp_path):
     config = studies.load_study(toy)
     twin = [{"architecture": "deepdta", "name": name, "settings": SMALL, "training": {"epochs": 1, "learning_rate": rate}}
             for name, rate in (("slow", 1e-4), ("fast", 1e-3))]
-    config = config.model_copy(update={"models": tuple(studies.ModelChoice(**choice) for choice in twin)})
-    both = studies.run_study(config, tmp_path / "runs", device="cpu", progress=False)
+    choices = tuple(studies.ModelChoice(**choice) for choice in twin)
+    studies.run_study(config.model_copy(update={"models": choices[:1]}), tmp_path / "runs", device="cpu", progress=False)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.parquet")}
+    both = studies.run_study(config.model_copy(update={"models": choices}), tmp_path / "runs", device="cpu", progress=False)
+    assert kept and {path: path.stat().st_mtime_ns for path in kept} == kept
     assert list(both.comparison.models["model"]) == ["DeepDTA [fast]", "DeepDTA [slow]"] and set(both.audits) == {"slow-seed0", "fast-seed0"}
     settings = both.checkpoints["slow-seed0"].model.config
     assert {name: settings[name] for name in SMALL} == SMALL
     assert both.checkpoints["slow-seed0"].provenance["training"]["learning_rate"] == 1e-4
+
+
+def test_what_is_wrong_with_the_last_model_is_known_before_the_first_is_trained(toy, tmp_path):
+    config = studies.load_study(toy)
+    for wrong, message in (({"settings": {"dropout": 2.0}}, "dropout"), ({"training": {"second_stage": 2}}, "trained in one stage")):
+        with pytest.raises(InputError, match=message):
+            models = (config.models[0], studies.ModelChoice(architecture="deepdta", name="other", **wrong))
+            studies.run_study(config.model_copy(update={"models": models}), tmp_path / "runs", device="cpu", progress=False)
+    with pytest.raises(InputError, match="abacus"): studies.run_study(config, tmp_path / "runs", device="abacus", progress=False)
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("kind", ["cold-drug", "cold-target", "cold-pair"])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['morgan', 'ParallelConvolutions', 'BlockNorm', 'dense', 'DeepConvDTI']
 
-# %% ../../nbs/models/deepconv.ipynb #8376972c
+# %% ../../nbs/models/deepconv.ipynb #0d3c3315
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, Problem
-from .encoders import PROTEIN, Tokens, TwoTowerModel, length_batches
+from .encoders import PROTEIN, Tokens, TwoTowerModel, check_settings, length_batches
 
 # %% ../../nbs/models/deepconv.ipynb #c85970ab
 @lru_cache(maxsize=100_000)
@@ -37,7 +37,7 @@ def morgan(smiles: Sequence[str], # drugs
     bits = [np.unpackbits(p, count=size) for p in packed]
     return np.stack(bits).astype(np.float32) if bits else np.empty((0, size), np.float32)
 
-# %% ../../nbs/models/deepconv.ipynb #f77379d8
+# %% ../../nbs/models/deepconv.ipynb #cd6a618b
 class ParallelConvolutions(nn.Module):
     "Residues → embedding → convolutions side by side → normalisation, ELU → maximum over the residues of each sequence."
 
@@ -75,7 +75,7 @@ class ParallelConvolutions(nn.Module):
         before = (conv.kernel_size[0] - 1) // 2 # residues left of the one a window belongs to, as in Keras' same padding
         sign = torch.where(norm.weight < 0, -1.0, 1.0).detach()
         weight = (conv.weight * sign[:, None, None])[:, :, None].contiguous(memory_format=torch.channels_last)
-        h = F.conv2d(strip.T[None, :, None], weight)[0, :, 0].T
+        h = F.conv2d(strip.T[None, :, None], weight)[0, :, 0].T.float() # statistics in full precision
         top = torch.stack([h[a - before:a - before + n].amax(0) for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)])
         mean, variance = self._moments(norm, sign, h, places - before) if self.training else (norm.running_mean * sign, norm.running_var)
         return F.elu(norm.weight.abs() * (top - mean) * torch.rsqrt(variance + norm.eps) + norm.bias)
@@ -84,17 +84,19 @@ class ParallelConvolutions(nn.Module):
     def _moments(norm: nn.BatchNorm1d, sign: torch.Tensor, h: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         "Mean and variance of the responses at real residues; the running ones follow."
         share = h.new_zeros(len(h)).index_fill(0, places, 1 / len(places))
-        mean = share @ h
-        variance = share @ (h - mean)**2
+        with torch.autocast(h.device.type, enabled=False): # statistics in full precision
+            mean = share @ h
+            variance = share @ (h - mean)**2
         with torch.no_grad():
             norm.running_mean.lerp_(mean * sign, norm.momentum)
             norm.running_var.lerp_(variance * len(places) / max(len(places) - 1, 1), norm.momentum)
         return mean, variance
 
-# %% ../../nbs/models/deepconv.ipynb #e05f1270
+# %% ../../nbs/models/deepconv.ipynb #f3ecaf41
 class BlockNorm(nn.BatchNorm1d):
     "Batch renormalisation (Ioffe 2017); r is kept within 1/3 and 3, d within −5 and 5, the published limits."
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.float() # statistics in full precision
         if not self.training: return super().forward(x)
         few = len(x) == 1
         mean, variance = x.mean(0), self.running_var if few else x.var(0)
@@ -113,11 +115,11 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), BlockNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #2f1f5ef7
+# %% ../../nbs/models/deepconv.ipynb #d6465c30
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
-    recipe = {"epochs": 40, "learning_rate": 3e-3, "warmup": 0.15, "drugs_per_block": 68, "targets_per_block": 4}
+    recipe = {"epochs": 40, "learning_rate": 3e-3, "warmup": 0.15, "drugs_per_block": 34}
 
     def __init__(self,
                  max_target_length: int = 2_500,                     # residues read from the left
@@ -132,6 +134,8 @@ class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.
                  dropout: float = 0.2,                               # spatial dropout of the embedding
                  objective: str = "classification",                  # or "regression", not published
                 ):
+        check_settings(locals(), ("max_target_length", "radius", "bits", "drug_hidden", "embedding", "kernels", "filters", "target_hidden", "hidden"),
+                       ("dropout",))
         super().__init__(objective)
         self.max_target_length, self.radius, self.bits = max_target_length, radius, bits
         self.drug_tower = dense(bits, *drug_hidden)

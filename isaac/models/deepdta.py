@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #0247b403
+# %% ../../nbs/models/deepdta.ipynb #41ee9771
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, encode_texts, he_initialise
+from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, check_settings, encode_texts, he_initialise
 
-# %% ../../nbs/models/deepdta.ipynb #36d42b4d
+# %% ../../nbs/models/deepdta.ipynb #48684af6
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -29,6 +29,8 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
                  dropout: float = 0.1,                        # after every hidden layer but the last
                  objective: str = "regression",               # or "classification", not published
                 ):
+        check_settings(locals(), ("max_smiles_length", "max_target_length", "smiles_kernel", "target_kernel", "channels", "embedding", "hidden"),
+                       ("dropout",))
         super().__init__(objective)
         self.max_smiles_length, self.max_target_length = max_smiles_length, max_target_length
         self.drug_tower = ConvTower(len(SMILES.symbols), smiles_kernel, channels, embedding)

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
-           'predicting', 'distinct', 'ByteDropout', 'device_of', 'TwoTowerModel', 'untrained']
+           'predicting', 'distinct', 'check_settings', 'ByteDropout', 'device_of', 'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #369b9f8b
+# %% ../../nbs/models/encoders.ipynb #8543c148
 import contextlib
 import inspect
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -175,13 +176,27 @@ def distinct(texts: Sequence[str],                # may hold repetitions
     order = {t: i for i, t in enumerate(dict.fromkeys(texts))}
     return list(order), np.fromiter((order[t] for t in texts), np.int64, len(texts))
 
-# %% ../../nbs/models/encoders.ipynb #b0ca9c6f
+# %% ../../nbs/models/encoders.ipynb #f8f1ed52
+def check_settings(settings: Mapping[str, Any],          # a constructor's arguments; others may be among them
+                   counts: Sequence[str] = (),           # names of whole numbers from 1, or of sequences of such
+                   shares: Sequence[str] = (),           # names of numbers from 0 to less than 1
+                  ) -> None:
+    "Raise `InputError` naming every value that is neither a count nor a share where it should be."
+    def count(v): return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1
+    problems = []
+    for name in counts:
+        several = isinstance(settings[name], (list, tuple))
+        if several and settings[name] and all(map(count, settings[name])) or not several and count(settings[name]): continue
+        problems.append(Problem("model", name, settings[name], "not a whole number from 1" + (", or several" if several else "")))
+    problems += [Problem("model", name, settings[name], "not from 0 to less than 1") for name in shares if not 0 <= settings[name] < 1]
+    if problems: raise InputError("The settings of the architecture cannot be used", problems)
+
+# %% ../../nbs/models/encoders.ipynb #247ac891
 class ByteDropout(nn.Module):
     "Dropout whose mask comes from random bytes; its randomness is that of torch's generator. Off the CPU it is PyTorch's own."
 
     def __init__(self, share: float): # dropped in training
         super().__init__()
-        if not 0 <= share < 1: raise InputError("The dropout cannot be used", [Problem("model", "dropout", share, "not from 0 to less than 1")])
         self.share, self.cut = share, min(round(share * 256), 255)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor: # the same shape
@@ -276,11 +291,11 @@ def standardize(self: TwoTowerModel, labels: np.ndarray) -> None: # of the train
     self.output_mean.fill_(mean if self.objective == "regression" else np.log(mean / (1 - mean)))
     self.output_sd.fill_(sd if self.objective == "regression" else 1)
 
-# %% ../../nbs/models/encoders.ipynb #ca156933
+# %% ../../nbs/models/encoders.ipynb #71062a3e
 @patch_to(TwoTowerModel)
 def output(self: TwoTowerModel, drug_codes, target_codes) -> torch.Tensor: # shape (pairs,), on `scale`, with gradients
     "Predictions from the codes of pairs."
-    return self.join(drug_codes, target_codes) * self.output_sd + self.output_mean
+    return self.join(drug_codes, target_codes).float() * self.output_sd + self.output_mean
 
 @patch_to(TwoTowerModel)
 def forward(self: TwoTowerModel,

@@ -6,7 +6,7 @@
 __all__ = ['SMILES_TOKENS', 'Block', 'tokenize_smiles', 'TokenStates', 'Attention', 'rotary', 'rotate', 'Rearranged', 'by_length',
            'Layer', 'WindowEncoder', 'TAPB']
 
-# %% ../../nbs/models/tapb.ipynb #67130ea2
+# %% ../../nbs/models/tapb.ipynb #fdbea6d2
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, atomic_path, cache_dir, content_hash, patch_to, stream_key
-from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, distinct, length_batches, predicting
+from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, check_settings, distinct, length_batches, predicting
 
-# %% ../../nbs/models/tapb.ipynb #7356b0ad
+# %% ../../nbs/models/tapb.ipynb #614e80a6
 _TWO = ("He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te Xe Cs "
         "Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa Np Pu Am Cm Bk Cf Es Fm Md "
         "No Lr se as te").split()
 SMILES_TOKENS = tuple([*"HBCNOFPSKVYIWU*bcnops()[]=#$:/\\.-+@%~0123456789", *_TWO])
-_OUTSIDE, _INSIDE = re.compile(r"\[[^\]]*\]|Br|Cl|."), re.compile("|".join(_TWO) + "|.")
+_OUTSIDE, _INSIDE = re.compile(r"\[[^\]]*\]|Br|Cl|.", re.DOTALL), re.compile("|".join(_TWO) + "|.", re.DOTALL)
 
 @lru_cache(maxsize=100_000)
 def _spelt(smiles: str) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class WindowEncoder(nn.Module):
         whole = self.whole(torch.stack([x.amax(0) for x in h.split(lengths.tolist())]))
         return self.norm(h + self.dense(F.gelu(h)) + whole.repeat_interleave(torch.from_numpy(lengths).to(h.device), 0))
 
-# %% ../../nbs/models/tapb.ipynb #3c92bdc3
+# %% ../../nbs/models/tapb.ipynb #05cb8351
 @lru_cache(maxsize=2)
 def _esm(name: str): # → tokenizer, model, fingerprint
     "A language model from the hub or a folder. Raises `IsaacError` where it cannot be had."
@@ -177,7 +177,7 @@ def _esm(name: str): # → tokenizer, model, fingerprint
     except ImportError as e: raise IsaacError("ESM-2 needs the package transformers: pip install 'isaac-audit[esm]'") from e
     try: tokenizer, model = library.AutoTokenizer.from_pretrained(name), library.EsmModel.from_pretrained(name, add_pooling_layer=False)
     except (OSError, ValueError) as e: raise IsaacError(f"The language model {name} cannot be read: {e}") from e
-    model = model.eval().requires_grad_(False)
+    model = model.float().eval().requires_grad_(False)
     return tokenizer, model, content_hash({k: w.numpy().tobytes() for k, w in model.state_dict().items()})
 
 def _esm_states(name: str, sequences: Sequence[str], device) -> list[torch.Tensor]: # one per sequence, float32, shape (residues, width of ESM-2)
@@ -193,7 +193,7 @@ def _esm_states(name: str, sequences: Sequence[str], device) -> list[torch.Tenso
 def _remembered(fingerprint: str, sequence: str) -> Path:
     return cache_dir() / "esm" / fingerprint[:16] / f"{content_hash(sequence)[:32]}.npy"
 
-# %% ../../nbs/models/tapb.ipynb #e84bbc5e
+# %% ../../nbs/models/tapb.ipynb #a58e4849
 class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
            paper_url="https://doi.org/10.1038/s41467-025-65915-x", tags=["drug-target-interaction"]):
     "Drug tokens query the residues of the target; trained in two stages (Lin et al. 2025)."
@@ -214,7 +214,11 @@ class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isa
                  confounders: int = 8,                            # centroids of the dictionary
                  objective: str = "classification",               # or "regression", not published
                 ):
+        check_settings(locals(), ("max_target_length", "width", "heads", "layers", "confounders"),
+                       ("dropout", "dropped_residues", "masked_tokens", "masked_weight"))
         super().__init__(objective)
+        if width % (2 * heads): raise InputError("The settings of the architecture cannot be used",
+                                                 [Problem("model", "heads", heads, f"width {width} is not a multiple of twice as many")])
         if target_encoder not in ("conv", "esm2"):
             raise InputError("Unknown target encoder", [Problem("model", "target_encoder", target_encoder, "not conv or esm2")])
         self.target_encoder, self.esm, self.max_target_length = target_encoder, esm, max_target_length
@@ -256,13 +260,14 @@ def drug_codes(self: TAPB, smiles: Sequence[str]) -> TokenStates: # width 128
     x = _encode_tokens(self, torch.from_numpy(tokens.flat.astype(np.int64)).to(self.output_mean.device), tokens.lengths)
     return TokenStates.of(self.decoder[0].attend(x, by_length(tokens.lengths, x.device)), tokens.lengths)
 
-# %% ../../nbs/models/tapb.ipynb #c681a4da
+# %% ../../nbs/models/tapb.ipynb #e6b480ad
 def _residue_states(self: TAPB, sequences: Sequence[str]) -> tuple[torch.Tensor, np.ndarray]: # states end to end; their number per sequence
     "States of all visible residues, from either encoder."
     tokens, device = PROTEIN.tokenize(sequences, self.max_target_length), self.output_mean.device
     if not len(tokens.lengths): return self.dictionary[:0], tokens.lengths
     if self.target_encoder == "esm2":
-        return self.residues(torch.cat(self.esm_states([s[:self.max_target_length] for s in sequences])).to(device)), tokens.lengths
+        found = self.esm_states([s[:self.max_target_length] for s in sequences])
+        return torch.cat([self.residues(states.to(device)) for states in found]), tokens.lengths
     some = np.array_split(np.arange(len(tokens.lengths)), -(-int(tokens.lengths.sum()) // 16_384))
     return torch.cat([self.residues(tokens, rows) for rows in some if len(rows)]), tokens.lengths
 
@@ -346,11 +351,12 @@ def loss(self: TAPB, smiles: Sequence[str], sequences: Sequence[str], drug: np.n
     own = TwoTowerModel.loss(self, smiles, sequences, drug, target, labels)
     return own if self.adjusted else (1 - self.masked_weight) * own + self.masked_weight * _restoration_loss(self, smiles)
 
-# %% ../../nbs/models/tapb.ipynb #8a596f50
+# %% ../../nbs/models/tapb.ipynb #db41635b
 @patch_to(TAPB)
 def begin_second_stage(self: TAPB, grid, seed: int) -> None: # the training pairs; the training seed
     "Build the dictionary from the training pairs; from here on predictions are adjusted. Raises `InputError` for fewer pairs than centroids."
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
     if len(grid.drug) < len(self.dictionary):
         raise InputError(f"{len(grid.drug)} training pairs are too few for {len(self.dictionary)} confounders")
     with predicting(self):
@@ -360,7 +366,8 @@ def begin_second_stage(self: TAPB, grid, seed: int) -> None: # the training pair
             wanted, local = np.unique(grid.target[rows], return_inverse=True)
             vectors[rows] = self.fuse(drugs[grid.drug[rows]], self.target_codes([grid.sequences[i] for i in wanted])[local]).float().cpu().numpy()
     key = int(stream_key("second stage", seed) >> np.uint64(33))
-    centroids = KMeans(len(self.dictionary), n_init=3, random_state=key).fit(vectors).cluster_centers_
+    with threadpool_limits(1): # more threads add up in another order every time
+        centroids = KMeans(len(self.dictionary), n_init=3, random_state=key).fit(vectors).cluster_centers_
     self.dictionary.copy_(torch.from_numpy(centroids))
     self.adjusted.fill_(True)
     with torch.random.fork_rng(devices=[]):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainingConfig', 'Grid', 'permutation', 'grid_blocks', 'metrics_of', 'GridTraining', 'quiet_lightning',
-           'deterministic', 'fit', 'fit_stages', 'atomic_folder', 'TrainingResult', 'provenance_of', 'check_split',
-           'train']
+           'deterministic', 'fit', 'check_stages', 'fit_stages', 'atomic_folder', 'TrainingResult', 'provenance_of',
+           'check_split', 'train']
 
 # %% ../../nbs/models/training.ipynb #c7779f6b
 import contextlib
@@ -125,7 +125,7 @@ def metrics_of(model: TwoTowerModel, # trained
     values = regression_metrics(frame.affinity, model.predict(frame.smiles, frame.sequence), data.threshold)
     return values if model.objective == "regression" else {name: value for name, value in values.items() if name != "mse"}
 
-# %% ../../nbs/models/training.ipynb #24a13242
+# %% ../../nbs/models/training.ipynb #f1d22bff
 class GridTraining(L.LightningModule):
     "Trains a model on the blocks of a grid and remembers the weights of its best epoch on the validation part."
 
@@ -150,7 +150,7 @@ class GridTraining(L.LightningModule):
         "AdamW; one cycle: the rate rises to its highest value and falls to nearly nothing (Smith & Topin 2018)."
         learnt = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learnt, self.config.learning_rate, weight_decay=self.config.weight_decay,
-                                      fused=self.device.type in ("cpu", "cuda"))
+                                      fused=self.config.precision == "32" and self.device.type in ("cpu", "cuda"))
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.config.learning_rate, sum(map(len, self.plan)) + 1,
                                                     pct_start=self.config.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
@@ -209,19 +209,26 @@ def deterministic(device: torch.device) -> Iterator[None]:
     try: yield
     finally: torch.use_deterministic_algorithms(before, warn_only=warns)
 
-# %% ../../nbs/models/training.ipynb #1d9d56f9
+# %% ../../nbs/models/training.ipynb #7be49c46
 def fit(training: GridTraining,     # what to train, on what
         device: torch.device,       # where
        ) -> TwoTowerModel:          # the same model with the best epoch's weights, in evaluation mode
     "Run all epochs and put the best weights back; the global random state is left as it was."
     with torch.random.fork_rng(), training.bar, quiet_lightning(), deterministic(device):
-        L.Trainer(max_epochs=training.epochs, accelerator=device.type, devices=1, logger=False, enable_checkpointing=False,
-                  enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=training.config.gradient_clip,
+        L.Trainer(max_epochs=training.epochs, accelerator=device.type, devices=[device.index] if device.index else 1, logger=False,
+                  enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=training.config.gradient_clip,
                   precision=PRECISIONS[training.config.precision], reload_dataloaders_every_n_epochs=1).fit(training)
     training.model.load_state_dict(training.best["weights"])
-    return training.model.eval()
+    return training.model.to(device).eval()
 
-# %% ../../nbs/models/training.ipynb #82f4219e
+# %% ../../nbs/models/training.ipynb #c96a180d
+def check_stages(model: TwoTowerModel | type[TwoTowerModel], config: TrainingConfig) -> None:
+    "Raise `InputError` for a second stage that the architecture does not have."
+    if config.second_stage and not hasattr(model, "begin_second_stage"):
+        kind = model if isinstance(model, type) else type(model)
+        raise InputError("The training settings cannot be used",
+                         [Problem("training", "second_stage", config.second_stage, f"{kind.__name__} is trained in one stage")])
+
 def fit_stages(model: TwoTowerModel,    # trained in place
                split: Split,            # what it learns, and chooses its epoch by
                seed: int,               # of blocks and dropout
@@ -229,10 +236,7 @@ def fit_stages(model: TwoTowerModel,    # trained in place
                device: torch.device,    # where
                progress: bool = False,  # show a bar
               ) -> tuple[TwoTowerModel, pd.DataFrame, dict]: # the model in evaluation mode; one row per epoch; the best epoch of the last stage
-    "Train every stage. Raises `InputError` for a second stage that the architecture does not have."
-    if config.second_stage and not hasattr(model, "begin_second_stage"):
-        raise InputError("The training settings cannot be used",
-                         [Problem("training", "second_stage", config.second_stage, f"{type(model).__name__} is trained in one stage")])
+    "Train every stage."
     history = []
     for stage in (1, 2) if config.second_stage else (1,):
         if stage == 2: model.begin_second_stage(Grid.of(split.train), seed)
@@ -299,7 +303,7 @@ def check_split(split: Split, model: TwoTowerModel) -> None: # the model for wha
         problems.append(Problem("valid part", "affinity", f"{len(split.valid.pairs)} pairs", "all bind or none; that cannot choose the epoch"))
     if problems: raise InputError("The split cannot be trained on", problems)
 
-# %% ../../nbs/models/training.ipynb #dabaec48
+# %% ../../nbs/models/training.ipynb #79070880
 def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class or an example; its weights are not used
           split: Split,                                 # from `DTIDataset.split`
           seed: int = 0,                                # of the initial weights, the blocks and the dropout
@@ -311,11 +315,13 @@ def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class
     "Train a fresh copy of `model` on `split.train`, choose the epoch on `split.valid`, report on `split.test`. Raises `InputError`."
     if out is not None and Path(out).exists() and any(Path(out).iterdir()):
         raise InputError("The checkpoint folder is not empty", [Problem("option", "out", str(out), "exists")], "Remove it or choose another")
-    config, model = config or TrainingConfig.of(model), untrained(model, seed)
+    config, model, device = config or TrainingConfig.of(model), untrained(model, seed), device_of(device)
     check_split(split, model)
+    check_stages(model, config)
+    model.to(device)
     model.remember_targets(dict.fromkeys(s for part in split for s in part.frame.sequence))
     model.standardize(model.labels(split.train.pairs.affinity, split.train.threshold))
-    model, history, best = fit_stages(model, split, seed, config, device_of(device), progress)
+    model, history, best = fit_stages(model, split, seed, config, device, progress)
     unseen = split.test.select(split.test.pairs.pair_id[~seen_in_training(split)])
     parts = {"valid": split.valid, "test": split.test} | ({"test_unseen": unseen} if len(unseen.pairs) else {})
     metrics = {name: metrics_of(model, part) for name, part in parts.items()} | {"n": {name: len(part.pairs) for name, part in parts.items()}}
