@@ -63,7 +63,7 @@ def stop_at(line: str, toy: Path, out: Path) -> str:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_study_goes_on_with_the_unfinished_checkpoints_and_audits_only(toy, result, tmp_path):
-    stop_at("Checkpoint binding, seed 0", toy, tmp_path / "runs")
+    stop_at("Checkpoint binding-seed0", toy, tmp_path / "runs")
     first = times(tmp_path / "runs")
     assert {p.parent.name for p in first} == {"seed0", "seed1"} and {p.parent.parent.name for p in first} == {"deepdta"}
     stop_at("Audit binding-seed0", toy, tmp_path / "runs")
@@ -107,7 +107,7 @@ def test_what_is_wrong_with_the_last_model_is_known_before_the_first_is_trained(
     config = studies.load_study(toy)
     for wrong, message in (({"settings": {"dropout": 2.0}}, "dropout"), ({"training": {"second_stage": 2}}, "trained in one stage")):
         with pytest.raises(InputError, match=message):
-            models = (config.models[0], studies.ModelChoice(architecture="deepdta", name="other", **wrong))
+            models = (config.models[0], validated(studies.ModelChoice, architecture="deepdta", name="other", **wrong))
             studies.run_study(config.model_copy(update={"models": models}), tmp_path / "runs", device="cpu", progress=False)
     with pytest.raises(InputError, match="abacus"): studies.run_study(config, tmp_path / "runs", device="abacus", progress=False)
     assert not (tmp_path / "runs").exists()
