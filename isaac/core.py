@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GOLDEN', 'AMINO_ACIDS', 'IsaacError', 'DownloadError', 'Problem', 'InputError', 'content_hash', 'file_hash', 'mix64',
            'hash64', 'stream_key', 'random_bits', 'random_uniform', 'blosum62', 'residue_name', 'atomic_path',
-           'json_text', 'write_json', 'read_json', 'patch_to', 'cache_dir', 'mirror']
+           'write_text', 'json_text', 'write_json', 'read_json', 'patch_to', 'cache_dir', 'mirror']
 
 # %% ../nbs/00_core.ipynb #bb2e35e5
 import contextlib
@@ -185,6 +185,14 @@ def atomic_path(path: str | Path,    # the file's final name
         os.replace(temporary, path)
     finally: temporary.unlink(missing_ok=True)
 
+# %% ../nbs/00_core.ipynb #8c294d62
+def write_text(path: str | Path, # where to
+               text: str,
+              ) -> Path:
+    "Write `text` as UTF-8, atomically."
+    with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
 # %% ../nbs/00_core.ipynb #922c31ed
 def json_text(value) -> str: # frames become lists of rows; NaN and infinities null
     "`value` as indented JSON: frames, arrays, NumPy's numbers and paths included."
@@ -198,14 +206,12 @@ def json_text(value) -> str: # frames become lists of rows; NaN and infinities n
         return str(v) if isinstance(v, Path) else v
     return json.dumps(plain(value), indent=2, ensure_ascii=False)
 
-# %% ../nbs/00_core.ipynb #5aae966e
+# %% ../nbs/00_core.ipynb #2465edac
 def write_json(path: str | Path, # where to
                value,            # as for `json_text`
               ) -> Path:
     "Write `value` as indented JSON, atomically."
-    text = json_text(value) + "\n"
-    with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_text(path, json_text(value) + "\n")
 
 # %% ../nbs/00_core.ipynb #037927e9
 def read_json(path: str | Path): # what `write_json` wrote

@@ -232,7 +232,14 @@ def _forest_alt(rows: pd.DataFrame, score: str, level: float) -> str:
     parts += [f"{n} {status}" for status, n in rows.loc[rows["status"].ne("ok"), "status"].value_counts(sort=False).items()]
     return "; ".join(parts) + "."
 
-# %% ../nbs/18_plots.ipynb #e027874e
+# %% ../nbs/18_plots.ipynb #fea5ec38
+def _forest_chart(rows: pd.DataFrame, score: str, alt: str) -> Chart:
+    "A forest plot as high as its rows and panels need."
+    with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
+        chart.alt = alt
+        _forest(chart, rows, score)
+    return chart
+
 def forest(scores: pd.DataFrame, # score frame; see `score_rows`
            score: str = "RS",    # which score
            level: float = 0.95,  # of the intervals in the frame
@@ -240,12 +247,9 @@ def forest(scores: pd.DataFrame, # score frame; see `score_rows`
     "Every condition's score with its interval on common support, primary endpoint marked."
     rows = score_rows(scores, score)
     if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
-    with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
-        chart.alt = _forest_alt(rows, score, level)
-        _forest(chart, rows, score)
-    return chart
+    return _forest_chart(rows, score, _forest_alt(rows, score, level))
 
-# %% ../nbs/18_plots.ipynb #8048251a
+# %% ../nbs/18_plots.ipynb #96197398
 def model_forest(scores: pd.DataFrame, # score frame of several models; see `score_rows`
                  score: str = "RS",    # which score
                  level: float = 0.95,  # of the intervals in the frame
@@ -257,10 +261,7 @@ def model_forest(scores: pd.DataFrame, # score frame of several models; see `sco
     rows = rows.assign(panel=panel, label=[brief(m) for m in rows["model"]])
     place = {p: i for i, p in enumerate(dict.fromkeys([*rows.loc[rows["endpoint"].eq("primary"), "panel"], *rows["panel"]]))}
     rows = rows.iloc[np.argsort(rows["panel"].map(place), kind="stable")].reset_index(drop=True)
-    with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
-        chart.alt = _forest_alt(rows.assign(operator=rows["label"] + ", " + rows["operator"]), score, level)
-        _forest(chart, rows, score)
-    return chart
+    return _forest_chart(rows, score, _forest_alt(rows.assign(operator=rows["label"] + ", " + rows["operator"]), score, level))
 
 # %% ../nbs/18_plots.ipynb #ddab51d0
 def _dose_panel(axes: Axes, rows: pd.DataFrame, style: dict, doses: list[str]) -> None:

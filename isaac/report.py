@@ -8,7 +8,7 @@ __all__ = ['FRAMES', 'PARTS', 'EDITED', 'CONTROLS', 'HEADLINE_NOTE', 'READING', 
            'facts', 'headline', 'score_tables', 'common_reason', 'refusals', 'Drawing', 'drawings', 'flat',
            'provenance', 'terms', 'render_report', 'write_report', 'render_comparison', 'write_comparison']
 
-# %% ../nbs/19_report.ipynb #36fa8aec
+# %% ../nbs/19_report.ipynb #3d11bf48
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .core import InputError, Problem, atomic_path
+from .core import InputError, Problem, write_text
 from isaac.plots import (
     SCORE_LABELS,
     Chart,
@@ -388,14 +388,12 @@ def _residue_table(residues: pd.DataFrame, unit: str) -> Table | None:
              "response": f"Δ ({unit})"}
     return as_table(residues, heads, "Residues as letter, number and place in the prior", magnitudes=("response",))
 
-# %% ../nbs/19_report.ipynb #b91888a6
+# %% ../nbs/19_report.ipynb #9669c420
 def write_report(path: str | Path, # where to
                  **content,        # as for `render_report`
                 ) -> Path:
     "Render the report and write it, atomically."
-    text = render_report(**content)
-    with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_text(path, render_report(**content))
 
 # %% ../nbs/19_report.ipynb #a61969b4
 COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first. The mark is the mean over the "
@@ -418,11 +416,9 @@ def render_comparison(title: str,                       # of the page
     return _rendered("comparison", {"title": title, "summary": summary, "tables": printed, "figure": figure, "links": list(links.items()),
                                     "isaac": __version__})
 
-# %% ../nbs/19_report.ipynb #fe532dd8
+# %% ../nbs/19_report.ipynb #122dfb1b
 def write_comparison(path: str | Path, # where to
                      **content,        # as for `render_comparison`
                     ) -> Path:
     "Render the comparison and write it, atomically."
-    text = render_comparison(**content)
-    with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_text(path, render_comparison(**content))

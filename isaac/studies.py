@@ -336,7 +336,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #497b5d7c
+# %% ../nbs/22_studies.ipynb #f005d294
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
@@ -349,11 +349,10 @@ def run_study(config: StudyConfig,
     say(f"{data}; prior {prior.name} on {len(prior.positions):,} targets")
     wanted = {f"{c.name}-seed{s}": (out / "checkpoints" / c.name / f"seed{s}", examples[c.name], split, s, c.config())
               for c in config.models for s in c.seeds}
-    for request in wanted.values(): kept_checkpoint(*request) # so that what is wrong is known before hours of training
-    checkpoints = {}
+    checkpoints = {name: kept_checkpoint(*request) for name, request in wanted.items()} # what is wrong is known before hours of training
     for name, request in wanted.items():
         say(f"Checkpoint {name}")
-        checkpoints[name] = obtain_checkpoint(*request, device, progress)
+        checkpoints[name] = checkpoints[name] or obtain_checkpoint(*request, device, progress)
     audits, labels = {}, _labels(config, checkpoints)
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")

@@ -39,3 +39,13 @@ def mirror(settings_of_the_session) -> Path:
     except DownloadError as error:
         pytest.skip(f"the public data cannot be had: set ISAAC_MIRROR to a directory that holds hkmztrk/, choderalab/ and volkamerlab/ ({error})")
     return cache_dir()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    "Models this small gain nothing from more, and lose much when the tests run beside others."
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -2,6 +2,7 @@
 import importlib.util
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import MOTIF_DRUGS as DRUGS
+from toy import motif_data
 
 from isaac.core import InputError, IsaacError, cache_dir
-from isaac.datasets import DTIDataset, load_davis
+from isaac.datasets import load_davis
 from isaac.engine import respond
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, train
 from isaac.models.deepconv import morgan
@@ -23,36 +26,20 @@ from isaac.plan import Design, make_plan
 from isaac.predictors import TwoTower, model_hash, reading
 from isaac.priors import prior_from_table
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+toy = partial(motif_data, lengths=9) # no target longer than the small models read
+
 SMALL = {
     DeepDTA: {"channels": (8, 12, 16), "embedding": 12, "hidden": (32, 32, 16), "target_kernel": 4, "max_target_length": 60},
     DeepConvDTI: {"bits": 64, "drug_hidden": (16, 8), "embedding": 6, "kernels": (3, 6), "filters": 8, "target_hidden": 8, "hidden": 8,
                   "max_target_length": 60},
     TAPB: {"width": 16, "heads": 2, "layers": 2, "confounders": 3, "max_target_length": 60},
 }
-DRUGS = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"]
 QUICK = {"epochs": 2, "drugs_per_block": 4, "targets_per_block": 7}
 
 
 def small(kind, **settings): return kind(**SMALL[kind] | settings)
 def protein(length: int, seed: int = 0) -> str: return "".join(np.random.default_rng([seed, length]).choice(list(PROTEIN.symbols), length))
-
-
-def toy(drugs: int = 8, targets: int = 30) -> DTIDataset:
-    "Affinities that depend on a drug's oxygen and on one motif of the target; a third of the cells are missing."
-    smiles = ["C" * (1 + i) + ("O" if i % 2 else "N") for i in range(drugs)]
-    sequences = ["".join(np.random.default_rng(i).choice(list("ADEFGKLV"), 40 + i % 9)) + ("WCWCHW" * (i % 3 == 0)) for i in range(targets)]
-    rows = [{"smiles": d, "sequence": t, "affinity": 5.0 + 2 * ("O" in d) * ("WCWC" in t) + ("O" in d)}
-            for i, d in enumerate(smiles) for j, t in enumerate(sequences) if (i + j) % 3]
-    return DTIDataset.from_frame(pd.DataFrame(rows), name="toy", threshold=7.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "Models this small gain nothing from more, and lose much when the tests run beside others."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 kinds = pytest.mark.parametrize("kind", list(SMALL), ids=lambda k: k.__name__)

@@ -12,28 +12,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import MOTIF_DRUGS as DRUGS
+from toy import motif_data as toy
 
 from isaac.core import InputError, IsaacError
-from isaac.datasets import DTIDataset, load_davis
+from isaac.datasets import load_davis
 from isaac.models.deepdta import DeepDTA
 from isaac.models.encoders import PROTEIN, SMILES, ConvTower, encode_texts, length_batches, untrained
 from isaac.models.training import Grid, GridTraining, TrainingConfig, device_of, fit, grid_blocks, train
 from isaac.predictors import Predictor, TwoTower, reading
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
 RECEPTIVE = 1 + 3 * (8 - 1)
-DRUGS = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"]
 TOWER = untrained(DeepDTA, 0).target_tower
 SMALL = {"channels": (8, 12, 16), "embedding": 12, "hidden": (32, 32, 16)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "Models this small gain nothing from more, and lose much when the tests run beside others."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +36,6 @@ def model() -> DeepDTA: return untrained(DeepDTA, seed=3)
 
 def protein(length: int, seed: int = 0, letters: str = PROTEIN.symbols) -> str:
     return "".join(np.random.default_rng([seed, length]).choice(list(letters), length))
-
-
-def toy(drugs: int = 8, targets: int = 30) -> DTIDataset:
-    "Affinities that depend on a drug's oxygen and on one motif of the target; a third of the cells are missing."
-    smiles = ["C" * (1 + i) + ("O" if i % 2 else "N") for i in range(drugs)]
-    sequences = ["".join(np.random.default_rng(i).choice(list("ADEFGKLV"), 40 + i)) + ("WCWCHW" * (i % 3 == 0)) for i in range(targets)]
-    rows = [{"smiles": d, "sequence": t, "affinity": 5.0 + 2 * ("O" in d) * ("WCWC" in t) + ("O" in d)}
-            for i, d in enumerate(smiles) for j, t in enumerate(sequences) if (i + j) % 3]
-    return DTIDataset.from_frame(pd.DataFrame(rows), name="toy", threshold=7.0)
 
 
 # ---- tokens and batches

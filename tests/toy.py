@@ -4,8 +4,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from isaac.datasets import DTIDataset
+
 DRUGS = {"aspirin": "CC(=O)Oc1ccccc1C(=O)O", "caffeine": "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "phenol": "Oc1ccccc1", "ethanol": "CCO",
          "toluene": "Cc1ccccc1", "urea": "NC(=O)N"}
+
+MOTIF_DRUGS = ["CCO", "c1ccccc1C(=O)O", "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C"]
+
+
+def motif_data(drugs: int = 8, targets: int = 30, lengths: int = 10**6) -> DTIDataset: # lengths: how many different ones
+    "Affinities that depend on a drug's oxygen and on one motif of the target; a third of the cells are missing."
+    smiles = ["C" * (1 + i) + ("O" if i % 2 else "N") for i in range(drugs)]
+    sequences = ["".join(np.random.default_rng(i).choice(list("ADEFGKLV"), 40 + i % lengths)) + ("WCWCHW" * (i % 3 == 0)) for i in range(targets)]
+    rows = [{"smiles": d, "sequence": t, "affinity": 5.0 + 2 * ("O" in d) * ("WCWC" in t) + ("O" in d)}
+            for i, d in enumerate(smiles) for j, t in enumerate(sequences) if (i + j) % 3]
+    return DTIDataset.from_frame(pd.DataFrame(rows), name="toy", threshold=7.0)
+
 
 STUDY = """
 title = "Toy"

@@ -220,7 +220,7 @@ def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch know
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output
 
-# %% ../../nbs/models/encoders.ipynb #f80c2e0c
+# %% ../../nbs/models/encoders.ipynb #259cb6ad
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     "Base of the models here. A subclass says how drugs and targets are encoded (`drug_codes`, `target_codes`) and how they meet (`join`)."
     truncation = "right"  # a sequence longer than `max_target_length` loses its end
@@ -228,6 +228,7 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
     metrics = None        # of a trained model: {"test": {"mse", "ci", "auroc", "auprc"}, "test_unseen": …}
     trained_on = None     # of a trained model: `pair_keys` of its training and validation pairs
     training_seed = None  # of a trained model
+    variant = ()          # what else belongs to the name under which results are reported
     recipe = {}           # settings of `TrainingConfig` that this architecture wants otherwise
     pairs_at_once = 4_096 # how many pairs meet in one step of `score`
     targets_at_once = 512 # whose codes `predict` holds at a time
@@ -242,9 +243,10 @@ class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
 
     @property
     def label(self) -> str:
-        "The name under which results are reported: the class, and the objective where it is not the usual one."
+        "The name under which results are reported: the class, its variant, and the objective where it is not the usual one."
         usual = inspect.signature(type(self)).parameters.get("objective")
-        return type(self).__name__ + (f" ({self.objective})" if usual and usual.default != self.objective else "")
+        notes = [*self.variant, *([self.objective] if usual and usual.default != self.objective else [])]
+        return type(self).__name__ + (f" ({', '.join(notes)})" if notes else "")
 
     @property
     def config(self) -> dict:

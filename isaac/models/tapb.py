@@ -193,7 +193,7 @@ def _esm_states(name: str, sequences: Sequence[str], device) -> list[torch.Tenso
 def _remembered(fingerprint: str, sequence: str) -> Path:
     return cache_dir() / "esm" / fingerprint[:16] / f"{content_hash(sequence)[:32]}.npy"
 
-# %% ../../nbs/models/tapb.ipynb #a58e4849
+# %% ../../nbs/models/tapb.ipynb #027dfa81
 class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
            paper_url="https://doi.org/10.1038/s41467-025-65915-x", tags=["drug-target-interaction"]):
     "Drug tokens query the residues of the target; trained in two stages (Lin et al. 2025)."
@@ -221,6 +221,7 @@ class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isa
                                                  [Problem("model", "heads", heads, f"width {width} is not a multiple of twice as many")])
         if target_encoder not in ("conv", "esm2"):
             raise InputError("Unknown target encoder", [Problem("model", "target_encoder", target_encoder, "not conv or esm2")])
+        self.variant = ("conv",) if target_encoder == "conv" else () # TAPB with ESM-2 is plain TAPB
         self.target_encoder, self.esm, self.max_target_length = target_encoder, esm, max_target_length
         self.dropped_residues, self.masked_tokens, self.masked_weight = dropped_residues, masked_tokens, masked_weight
         self.embedding = nn.Embedding(len(SMILES_TOKENS) + 1, width) # the last one stands for a masked token
@@ -234,21 +235,15 @@ class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isa
         self.register_buffer("adjusted", torch.zeros((), dtype=torch.bool))
         if target_encoder == "esm2": self.register_buffer("esm_fingerprint", _bytes_of(_esm(esm)[2]))
 
-    @property
-    def label(self) -> str:
-        "TAPB with ESM-2; with the learned encoder, TAPB (conv)."
-        notes = ["conv"] * (self.target_encoder == "conv") + [self.objective] * (self.objective != "classification")
-        return "TAPB" + (f" ({', '.join(notes)})" if notes else "")
-
 def _bytes_of(fingerprint: str) -> torch.Tensor: return torch.tensor(list(bytes.fromhex(fingerprint)), dtype=torch.uint8)
 
 def _classifier(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width), nn.Linear(width, 1))
 
-# %% ../../nbs/models/tapb.ipynb #70c17c6e
-def _encode_tokens(self: TAPB, flat: torch.Tensor, lengths: np.ndarray) -> torch.Tensor: # shape (tokens, width)
+# %% ../../nbs/models/tapb.ipynb #d8a10f7c
+def _encode_tokens(self: TAPB, flat: torch.Tensor, lengths: np.ndarray, order: Rearranged) -> torch.Tensor: # shape (tokens, width)
     "The encoder's states of SMILES tokens."
-    x, order = self.embedding(flat), by_length(lengths, flat.device)
+    x = self.embedding(flat)
     turn = rotary(lengths, x.shape[1] // self.encoder[0].own.heads, flat.device)[order.there]
     for layer in self.encoder: x = layer.digest(layer.attend(x, order, turn))
     return x
@@ -257,8 +252,9 @@ def _encode_tokens(self: TAPB, flat: torch.Tensor, lengths: np.ndarray) -> torch
 def drug_codes(self: TAPB, smiles: Sequence[str]) -> TokenStates: # width 128
     "States of the drugs' tokens; raises `InputError` for unknown tokens."
     tokens = tokenize_smiles(smiles)
-    x = _encode_tokens(self, torch.from_numpy(tokens.flat.astype(np.int64)).to(self.output_mean.device), tokens.lengths)
-    return TokenStates.of(self.decoder[0].attend(x, by_length(tokens.lengths, x.device)), tokens.lengths)
+    order = by_length(tokens.lengths, self.output_mean.device)
+    x = _encode_tokens(self, torch.from_numpy(tokens.flat.astype(np.int64)).to(self.output_mean.device), tokens.lengths, order)
+    return TokenStates.of(self.decoder[0].attend(x, order), tokens.lengths)
 
 # %% ../../nbs/models/tapb.ipynb #e6b480ad
 def _residue_states(self: TAPB, sequences: Sequence[str]) -> tuple[torch.Tensor, np.ndarray]: # states end to end; their number per sequence
@@ -334,7 +330,7 @@ def join(self: TAPB, drug_codes: TokenStates, target_codes: TokenStates) -> torc
     if self.adjusted: f = torch.softmax(f @ self.dictionary.T / f.shape[1]**0.5, 1) @ self.dictionary
     return self.classifier(f)[:, 0]
 
-# %% ../../nbs/models/tapb.ipynb #b2059fa4
+# %% ../../nbs/models/tapb.ipynb #e922614f
 def _restoration_loss(self: TAPB, smiles: Sequence[str]) -> torch.Tensor:
     "Cross-entropy of the tokens to be restored; 0 where chance chose none."
     tokens, device = tokenize_smiles(smiles), self.output_mean.device
@@ -342,7 +338,7 @@ def _restoration_loss(self: TAPB, smiles: Sequence[str]) -> torch.Tensor:
     chosen, fate = torch.rand(len(true)) < self.masked_tokens, torch.rand(len(true))
     shown = torch.where(chosen & (fate < 0.8), vocabulary, true)
     shown = torch.where(chosen & (fate >= 0.9), torch.randint(vocabulary, true.shape), shown)
-    guesses = self.restore(_encode_tokens(self, shown.to(device), tokens.lengths)[chosen.to(device)])
+    guesses = self.restore(_encode_tokens(self, shown.to(device), tokens.lengths, by_length(tokens.lengths, device))[chosen.to(device)])
     return F.cross_entropy(guesses, true[chosen].to(device), reduction="sum") / max(int(chosen.sum()), 1)
 
 @patch_to(TAPB)
