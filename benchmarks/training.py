@@ -31,7 +31,7 @@ from isaac.models import TAPB, DeepConvDTI, DeepDTA
 from isaac.models.deepconv import morgan
 from isaac.models.encoders import PROTEIN, SMILES, TwoTowerModel, untrained
 from isaac.models.tapb import SMILES_TOKENS, rotary, rotate, tokenize_smiles
-from isaac.models.training import Grid, GridTraining, TrainingConfig, deterministic, fit_stages, metrics_of
+from isaac.models.training import Grid, GridTraining, TrainingConfig, deterministic, fit_stages, metrics_of, one_cycle
 
 THRESHOLDS = {"deepdta": 10, "deepconv": 8, "tapb": 4} # how many times faster than the plain loop the issue wants each
 
@@ -163,8 +163,7 @@ def measure_times(kind: str, split: Split, seconds: float) -> dict:
 def train_plain(kind: str, split: Split, steps: int) -> TwoTowerModel:
     "The plain loop for so many steps, one cycle of the package's optimiser."
     model, grid, config, done = ready(kind, split), Grid.of(split.train), TrainingConfig.of(MODELS[kind][0]), 0
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps + 1, pct_start=config.warmup)
+    optimizer, cycle = one_cycle(model, config, steps)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         while done < steps:

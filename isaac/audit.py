@@ -7,11 +7,11 @@ __all__ = ['Condition', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Members', 'SHA
            'Endpoint', 'AuditConfig', 'conditions', 'supports', 'score_table', 'AuditResult', 'summarise', 'identity',
            'describe_run', 'audit', 'Comparison', 'compare']
 
-# %% ../nbs/20_audit.ipynb #36c7c4fe
+# %% ../nbs/20_audit.ipynb #95952599
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -449,7 +449,10 @@ def _warnings(model, plan: Plan, prior: Prior, responses: Responses) -> list[str
         if seen: found.append(f"{seen:,} of {len(plan.pairs):,} audited pairs have a drug and sequence the model was trained on")
     return found
 
-# %% ../nbs/20_audit.ipynb #f78a6f39
+# %% ../nbs/20_audit.ipynb #0178773e
+_FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "relative_range": "relative_range",
+           "seeds": "runs"} # file → field of a comparison
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     "Models side by side, on the pairs that every one of them can be asked about under every condition."
@@ -462,12 +465,24 @@ class Comparison:
     level: float                 # of the intervals
 
     def save(self, directory: str | Path) -> list[Path]:
-        "Write the frames as CSV: models, comparison (the scores), differences, relative_range, seeds (the runs)."
-        frames = {"models": self.models, "comparison": self.scores, "differences": self.differences, "relative_range": self.relative_range,
-                  "seeds": self.runs}
-        for name, frame in frames.items():
-            with atomic_path(Path(directory, f"{name}.csv")) as temporary: frame.to_csv(temporary, index=False)
-        return [Path(directory, f"{name}.csv") for name in frames]
+        "Write the frames as CSV – models, comparison (the scores), differences, relative_range, seeds (the runs) – and comparison.json."
+        directory = Path(directory)
+        for name, frame in _FRAMES.items():
+            with atomic_path(directory / f"{name}.csv") as temporary: getattr(self, frame).to_csv(temporary, index=False)
+        write_json(directory / "comparison.json", {"endpoint": self.endpoint.model_dump(), "level": self.level})
+        return [*(directory / f"{name}.csv" for name in _FRAMES), directory / "comparison.json"]
+
+    @classmethod
+    def load(cls, directory: str | Path, # written by `save`
+            ) -> "Comparison":
+        "Read a comparison back, without its audits. Raises `InputError` naming the files that are not there."
+        directory = Path(directory)
+        if missing := [Problem("comparison", "file", name, "missing") for name in (*(f"{n}.csv" for n in _FRAMES), "comparison.json")
+                       if not (directory / name).is_file()]:
+            raise InputError(f"{directory} holds no comparison", missing)
+        read = partial(pd.read_csv, dtype={"dose": str, "seed": "Int64"}, keep_default_na=False, na_values=[""])
+        frames, about = {frame: read(directory / f"{name}.csv") for name, frame in _FRAMES.items()}, read_json(directory / "comparison.json")
+        return cls(**frames, endpoint=Endpoint(**about["endpoint"]), level=about["level"])
 
     def plot(self):
         "Every model under every condition, as one matplotlib figure."

@@ -366,10 +366,13 @@ def _labels(config: StudyConfig, checkpoints: dict[str, Checkpoint]) -> dict[str
     return {f"{c.name}-seed{s}": checkpoints[f"{c.name}-seed{s}"].label + (f" [{c.name}]" if c.name != c.architecture else "")
             for c in config.models for s in c.seeds}
 
-# %% ../nbs/22_studies.ipynb #fb21802b
+# %% ../nbs/22_studies.ipynb #9d91eeb6
 def _write_tables(result: StudyResult) -> StudyResult:
-    "scores.csv, summary.csv, the tables of the comparison, and report.html, which for a single run is the report of that run."
-    write_json(result.out / "study.json", {"isaac": __version__} | result.config.model_dump(mode="json"))
+    "study.json (settings, versions, weights), scores.csv, summary.csv, the tables of the comparison, and report.html, for a single run its report."
+    manifests = {name: a.manifest for name, a in result.audits.items()}
+    made_by = {"versions": next(iter(manifests.values()))["versions"], "weights": {name: m["model"]["hash"] for name, m in manifests.items()},
+               "predictions": {name: m["account"]["predicted"] for name, m in manifests.items()}}
+    write_json(result.out / "study.json", {"isaac": __version__, "config": result.config.model_dump(mode="json"), "made_by": made_by})
     for name in ("scores", "summary"):
         with atomic_path(result.out / f"{name}.csv") as temporary: getattr(result, name).to_csv(temporary, index=False)
     if result.comparison: result.comparison.save(result.out)
@@ -383,7 +386,7 @@ def _write_report(out: Path, title: str, audits: dict[str, AuditResult], compari
     with atomic_path(out / "report.html") as temporary: temporary.write_bytes((out / next(iter(reports.values()))).read_bytes())
     return out / "report.html"
 
-# %% ../nbs/22_studies.ipynb #a6628568
+# %% ../nbs/22_studies.ipynb #60844c5c
 def find_audits(runs: Sequence[str | Path], # directories of audits or of studies
                ) -> list[Path]:             # directories of audits, each once
     "The audits in directories. Raises `InputError` naming those that hold none."
@@ -399,7 +402,7 @@ def remake_reports(run: str | Path, # directory of a study or of an audit
     run, audits = Path(run), {folder: AuditResult.load(folder) for folder in find_audits([run])}
     reports = [audit.to_html(folder / "report.html") for folder, audit in audits.items()]
     if run in audits: return reports
-    title = read_json(run / "study.json")["title"] if (run / "study.json").is_file() else run.name
+    title = read_json(run / "study.json")["config"]["title"] if (run / "study.json").is_file() else run.name
     named = {folder.name: audit for folder, audit in audits.items()}
     _write_report(run, title, named, compare(list(audits.values())) if len(audits) > 1 else None)
     return reports

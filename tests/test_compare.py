@@ -181,11 +181,13 @@ def test_trainings_of_one_model_can_be_summarised_alone(steady):
 
 def test_a_comparison_is_written_as_tables_and_one_page(steady, other, tmp_path):
     found: Comparison = compare([*steady, other])
-    for path, frame in zip(found.save(tmp_path), (found.models, found.scores, found.differences, found.relative_range, found.runs), strict=True):
-        kept = pd.read_csv(path)
-        assert list(kept.columns) == list(frame.columns) and len(kept) == len(frame)
-        numbers = [c for c in frame if frame[c].dtype.kind == "f"]
-        assert np.allclose(kept[numbers], frame[numbers], equal_nan=True)
+    assert all(path.is_file() for path in found.save(tmp_path))
+    kept = Comparison.load(tmp_path)
+    for name in ("models", "scores", "differences", "relative_range", "runs"):
+        pd.testing.assert_frame_equal(getattr(kept, name), getattr(found, name), check_dtype=False)
+    assert (kept.endpoint, kept.level, kept.summary()) == (found.endpoint, found.level, found.summary())
+    for name in ("seeds.csv", "comparison.json"): (tmp_path / name).unlink()
+    with pytest.raises(InputError, match="(?s)seeds.csv.*comparison.json"): Comparison.load(tmp_path)
     page = found.to_html(tmp_path / "report.html", "Two & more", {"steady-seed0": "audits/steady-seed0/report.html"}).read_text()
     assert "<h1>Two &amp; more</h1>" in page and 'href="audits/steady-seed0/report.html"' in page and "0.930 ± 0.030" in page
     assert "4 conditions" in page and "<script" not in page and "there is one training of other" in page
