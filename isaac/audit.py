@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Condition', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Members', 'SHARES', 'COMPARED', 'DIFFERENCES', 'METRICS',
            'Endpoint', 'AuditConfig', 'conditions', 'supports', 'score_table', 'AuditResult', 'summarise', 'identity',
-           'describe_run', 'audit', 'Comparison', 'compare']
+           'claim_directory', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit', 'Comparison', 'compare']
 
-# %% ../nbs/20_audit.ipynb #95952599
+# %% ../nbs/20_audit.ipynb #63a558db
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ from .datasets import DTIDataset
 from .engine import TOLERANCE, Responses, respond
 from .inference import bootstrap, combined_interval, monte_carlo_error, percentile_interval
 from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
-from .predictors import as_numbers, as_predictor, model_hash, reading, to_linear
+from .predictors import Reading, as_numbers, as_predictor, model_hash, reading, to_linear
 from .priors import Prior
 from .scores import SCORES, Contrast, contrast, overlap_kde, response_matrix
 
@@ -294,8 +294,8 @@ def _read_manifest(directory: Path) -> dict:
 
 def _write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
 
-# %% ../nbs/20_audit.ipynb #ffea1118
-def _claim(directory: Path, manifest: dict) -> bool: # whether the same audit is already finished there
+# %% ../nbs/20_audit.ipynb #81248454
+def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same audit is already finished there
     "Make `directory` this audit's; raises `InputError` if it holds another, or files that are not ours."
     kept = _read_manifest(directory)
     if kept:
@@ -309,12 +309,12 @@ def _claim(directory: Path, manifest: dict) -> bool: # whether the same audit is
     _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #7ca2c5d2
+# %% ../nbs/20_audit.ipynb #722888a4
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
     directory = Path(directory)
-    _claim(directory, self.manifest)
+    claim_directory(directory, self.manifest)
     save_plan(self.plan, directory / "plan")
     write_table(directory / "responses.parquet", self.responses.table)
     write_table(directory / "prior.parquet", self.prior)
@@ -354,11 +354,19 @@ def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
     if other: raise InputError(f"{directory} holds the audit of another model", other, "Choose another directory, or remove this one")
     return result
 
-# %% ../nbs/20_audit.ipynb #09f05158
-def _binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
-    "Which pairs are measured to bind; None when affinities or the threshold are unknown."
-    if threshold is None or "affinity" not in pairs or pairs["affinity"].isna().all(): return None
-    return (pairs["affinity"] >= threshold).to_numpy()
+# %% ../nbs/20_audit.ipynb #9621a81b
+@dataclass(frozen=True, eq=False)
+class PreparedAudit:
+    "An audit that has not met its model."
+    plan: Plan            # the questions
+    config: AuditConfig   # what to do with the answers
+    prior: pd.DataFrame   # the prior's long table
+    record: dict          # of the manifest: data, prior, config, plan_hash
+    doubts: list[str]     # what a reader should know about the prior
+
+    def manifest(self, model: dict, metrics: dict | None = None) -> dict:
+        "The manifest of this audit of `model` (name, label, training_seed, class, hash), complete before the model is asked anything."
+        return {"isaac": __version__, "model": model | vars(self.plan.reading), **self.record, "versions": _versions(), "metrics": metrics}
 
 # %% ../nbs/20_audit.ipynb #8e30ac9f
 def _versions() -> dict[str, str]:
@@ -378,34 +386,96 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #659b1050
-def _names(model, name: str | None, seed: int | None) -> dict: # name, label, training_seed
-    "What to call a model: as it is shown, and apart from its training seed."
-    source = getattr(model, "function", model)
-    label = name or getattr(model, "label", None) or getattr(model, "name", None) or getattr(source, "__name__", type(source).__name__)
-    if seed is None: seed = getattr(model, "training_seed", None)
-    return {"name": label if seed is None else f"{label}, seed {seed}", "label": label, "training_seed": seed}
+# %% ../nbs/20_audit.ipynb #2e96affe
+WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to another kinase, so its positions are less certain"}
 
-# %% ../nbs/20_audit.ipynb #71dc4aec
-def describe_run(model, data: DTIDataset, pairs: pd.DataFrame, prior: Prior, plan: Plan, config: AuditConfig,
-                 name: str | None = None, training_seed: int | None = None) -> dict:
-    "The manifest of an audit, complete before the model is asked anything."
+def _doubts(plan: Plan, prior: Prior) -> list[str]:
+    "Which audited targets have a prior that is less than certain."
+    never = plan.unauditable["matching"].eq("all") & plan.unauditable["dose"].eq("all")
+    audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[never, "target_id"])
+    doubtful = prior.coverage[prior.coverage["status"].isin(WHAT_STATUS_MEANS) & prior.coverage["target_id"].isin(audited)]
+    return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
+            for status, rows in doubtful.groupby("status")]
+
+# %% ../nbs/20_audit.ipynb #48db85db
+def _record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> dict:
+    "What the manifest says of an audit, apart from the model."
     threshold = config.binder_threshold if config.binder_threshold is not None else data.threshold
     if threshold is not None and np.isnan(threshold): threshold = None
     distinct = {"drugs": "smiles", "targets": "target_id", "sequences": "sequence"}
-    counts = {"pairs": len(pairs)} | {what: pairs[column].nunique() for what, column in distinct.items()}
-    return {
-        "isaac": __version__,
-        "model": _names(model, name, training_seed) | {"class": type(model).__qualname__, "hash": model_hash(model)} | vars(plan.reading),
-        "data": {"name": data.name, "hash": content_hash(plan.pairs), "threshold": threshold, "scale": data.scale} | counts,
-        "prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
-        "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")},
-        "plan_hash": plan.hash, "versions": _versions(), "metrics": getattr(model, "metrics", None),
-    }
+    counts = {"pairs": len(plan.pairs)} | {what: plan.pairs[column].nunique() for what, column in distinct.items()}
+    return {"data": {"name": data.name, "hash": content_hash(plan.pairs), "threshold": threshold, "scale": data.scale} | counts,
+            "prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
+            "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")},
+            "plan_hash": plan.hash}
 
-# %% ../nbs/20_audit.ipynb #4fd946c2
+# %% ../nbs/20_audit.ipynb #59516b4e
+def _configured(config: AuditConfig | None, options: dict) -> AuditConfig:
+    "The configuration, or the one that the options make."
+    if config is None: return validated(AuditConfig, **options)
+    if not options: return config
+    raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
+
+# %% ../nbs/20_audit.ipynb #5c9ac4e8
+def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
+            prior: Prior,                    # which residues should matter
+            how: Reading = Reading(),        # what the model declares
+            config: AuditConfig | None = None, # how to audit; options build one
+            **options,                       # fields of `AuditConfig`
+           ) -> PreparedAudit:
+    "Check the data, write down every question. Raises `InputError` for unusable data, a prior that does not fit, and wrong options."
+    config = _configured(config, options)
+    if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
+    pairs = data.check().frame
+    prior = _relevant(prior, pairs)
+    plan = make_plan(pairs, prior, how, Design(**{k: getattr(config, k) for k in Design.model_fields}))
+    return PreparedAudit(plan, config, prior.table, _record(data, plan, prior, config), _doubts(plan, prior))
+
+# %% ../nbs/20_audit.ipynb #09f05158
+def _binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
+    "Which pairs are measured to bind; None when affinities or the threshold are unknown."
+    if threshold is None or "affinity" not in pairs or pairs["affinity"].isna().all(): return None
+    return (pairs["affinity"] >= threshold).to_numpy()
+
+# %% ../nbs/20_audit.ipynb #06f5eae3
+def conclude(prepared: PreparedAudit,       # what was asked
+             responses: Responses,          # what was answered
+             manifest: dict,                # of this audit, as `prepared.manifest` gives it
+             warnings: Sequence[str] = (),  # what else a reader should know about the model
+             out: str | Path | None = None, # run directory
+            ) -> AuditResult:
+    "The result of an audit; saved if `out` says where."
+    clipped, found = responses.account["clipped"], list(prepared.doubts)
+    if clipped: found.append(f"{clipped:,} predicted probabilities were clipped at 1e-7: the classifier is saturated")
+    manifest = manifest | {"noise": responses.noise, "account": responses.account, "warnings": [*found, *warnings]}
+    binder = _binders(prepared.plan.pairs, manifest["data"]["threshold"])
+    result = AuditResult(prepared.plan, responses, prepared.config, prepared.prior, manifest, binder)
+    if out is not None: result.save(out)
+    return result
+
+# %% ../nbs/20_audit.ipynb #b34c9da8
+def model_names(label: str,               # what the model is called
+                seed: int | None = None,  # which training of it this is
+               ) -> dict:                 # name, label, training_seed
+    "What to call a model, with and without its training seed."
+    return {"name": label if seed is None else f"{label}, seed {seed}", "label": label, "training_seed": seed}
+
+def _describe(model, name: str | None, seed: int | None) -> dict:
+    "The model's part of a manifest."
+    source = getattr(model, "function", model)
+    label = name or getattr(model, "label", None) or getattr(model, "name", None) or getattr(source, "__name__", type(source).__name__)
+    names = model_names(label, getattr(model, "training_seed", None) if seed is None else seed)
+    return names | {"class": type(model).__qualname__, "hash": model_hash(model)}
+
+def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
+    "A warning if the model can tell, and was trained on some of the pairs."
+    if not hasattr(model, "seen_in_training"): return []
+    seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
+    return [f"{seen:,} of {len(pairs):,} audited pairs have a drug and sequence the model was trained on"] if seen else []
+
+# %% ../nbs/20_audit.ipynb #b5d0cc82
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
-          data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
+          data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
           config: AuditConfig | None = None, # how to audit; options below build one
           *,
@@ -416,38 +486,12 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
           **options,                   # fields of `AuditConfig`
          ) -> AuditResult:
     "Audit a frozen model. Raises `InputError` for unusable input or another audit in `out`, `IsaacError` for a model that fails."
-    if config is not None and options:
-        raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
-    config = config or validated(AuditConfig, **options)
-    if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
-    model, pairs = as_predictor(model), data.check().frame
-    prior = _relevant(prior, pairs)
-    plan = make_plan(pairs, prior, reading(model), Design(**{k: getattr(config, k) for k in Design.model_fields}))
-    manifest = describe_run(model, data, pairs, prior, plan, config, name, training_seed)
-    if out is not None and _claim(Path(out), manifest): return _recognise(_load(out), model, Path(out))
-    responses = respond(plan, model, config.chunk, progress)
-    manifest |= {"noise": responses.noise, "account": responses.account, "warnings": _warnings(model, plan, prior, responses)}
-    result = AuditResult(plan, responses, config, prior.table, manifest, _binders(plan.pairs, manifest["data"]["threshold"]))
-    if out is not None: result.save(out)
-    return result
-
-# %% ../nbs/20_audit.ipynb #a9d40bd6
-WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to another kinase, so its positions are less certain"}
-
-def _warnings(model, plan: Plan, prior: Prior, responses: Responses) -> list[str]:
-    "What a reader should know before the numbers."
-    found = []
-    never = plan.unauditable["matching"].eq("all") & plan.unauditable["dose"].eq("all")
-    audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[never, "target_id"])
-    doubtful = prior.coverage[prior.coverage["status"].isin(["partial", "homology"]) & prior.coverage["target_id"].isin(audited)]
-    for status, rows in doubtful.groupby("status"):
-        found.append(f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}")
-    if responses.account["clipped"]:
-        found.append(f"{responses.account['clipped']:,} predicted probabilities were clipped at 1e-7: the classifier is saturated")
-    if hasattr(model, "seen_in_training"):
-        seen = int(np.sum(model.seen_in_training(plan.pairs["smiles"].tolist(), plan.pairs["sequence"].tolist())))
-        if seen: found.append(f"{seen:,} of {len(plan.pairs):,} audited pairs have a drug and sequence the model was trained on")
-    return found
+    config, model = _configured(config, options), as_predictor(model)
+    prepared = prepare(data, prior, reading(model), config)
+    manifest = prepared.manifest(_describe(model, name, training_seed), getattr(model, "metrics", None))
+    if out is not None and claim_directory(Path(out), manifest): return _recognise(_load(out), model, Path(out))
+    responses = respond(prepared.plan, model, config.chunk, progress)
+    return conclude(prepared, responses, manifest, _seen_before(model, prepared.plan.pairs), out)
 
 # %% ../nbs/20_audit.ipynb #0178773e
 _FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "relative_range": "relative_range",
