@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OTHER_RESIDUES', 'TABLES', 'KINDS', 'PAIR_COLUMNS', 'MOLAR', 'PANEL_NAMES', 'CHANGE', 'NAME', 'DOMAIN_DEFECTS',
-           'smiles_problem', 'sequence_problem', 'DTIDataset', 'pair_keys', 'Split', 'make_split', 'seen_in_training',
-           'find_defects', 'read_pairs', 'Change', 'named_changes', 'numbering_shift', 'apply_changes',
-           'closest_canonical', 'load_davis', 'load_kiba']
+           'smiles_problem', 'sequence_problem', 'DTIDataset', 'at_least', 'pair_keys', 'Split', 'make_split',
+           'seen_in_training', 'find_defects', 'pair_problems', 'reject', 'p_scale', 'read_pairs', 'assemble', 'Change',
+           'named_changes', 'numbering_shift', 'apply_changes', 'closest_canonical', 'load_davis', 'load_kiba']
 
 # %% ../nbs/02_datasets.ipynb #59f8b386
 import html
@@ -135,7 +135,11 @@ class DTIDataset:
     def _repr_html_(self) -> str:
         return _as_html(f"{self.name} · {self.scale} · binds at ≥ {self.threshold:g}", pd.DataFrame([_summary(self)]))
 
-# %% ../nbs/02_datasets.ipynb #7b655720
+# %% ../nbs/02_datasets.ipynb #1cf3b11f
+def at_least(pairs: pd.DataFrame) -> pd.Series: # bool, shape (pairs,)
+    "Which affinities are lower bounds."
+    return pairs.at_least if "at_least" in pairs else pd.Series(False, pairs.index)
+
 def _content(dataset: DTIDataset) -> str:
     "SHA-256 of the pairs and the drugs and targets in them, sorted; affinities to 1e-9."
     pairs, used = dataset.pairs, []
@@ -143,7 +147,8 @@ def _content(dataset: DTIDataset) -> str:
     for table, key, column in ((dataset.drugs, "drug_id", "smiles"), (dataset.targets, "target_id", "sequence")):
         used.append(table.loc[table[key].isin(pairs[key].unique()), [key, column]].sort_values(key))
         coded[key] = np.searchsorted(used[-1][key].to_numpy(str), pairs[key].to_numpy(str))
-    coded = pd.DataFrame(coded).sort_values(["drug_id", "target_id", "affinity", "censored", "fold"])
+    if at_least(pairs).any(): coded["at_least"] = at_least(pairs)
+    coded = pd.DataFrame(coded).sort_values(["drug_id", "target_id", *(c for c in coded if c not in ("drug_id", "target_id"))])
     return content_hash("DTIDataset", dataset.scale, dataset.threshold, *used, coded.drop(columns="fold"),
                         {fold: np.flatnonzero(coded.fold.eq(fold)) for fold in coded.fold.unique()})
 
@@ -276,15 +281,17 @@ def _noted(targets: pd.DataFrame, column: str) -> Iterator[tuple[str, int, int, 
     for note, group in notes[notes.note.fillna("").ne("")].groupby("note", sort=False):
         yield (f"{column}: {note}", len(group), len(targets), _examples(group.target_id))
 
-# %% ../nbs/02_datasets.ipynb #a67db240
+# %% ../nbs/02_datasets.ipynb #c52228ff
 def find_defects(dataset: DTIDataset) -> pd.DataFrame: # finding, count, of, note
     "What is remarkable or wrong in a dataset, one finding per row, with its count."
     pairs, targets, drugs = dataset.pairs, dataset.targets, dataset.drugs
     conflicts, inputs, gap = _input_conflicts(dataset)
     other = targets[targets.sequence.str.contains(f"[{OTHER_RESIDUES}]")]
+    lower = int(at_least(pairs).sum())
     rows = [("distinct sequences", targets.sequence.nunique(), len(targets), "one sequence is one input to a model"),
             ("distinct SMILES", drugs.smiles.nunique(), len(drugs), ""),
-            ("affinities that are only upper bounds", int(pairs.censored.sum()), len(pairs), "no binding at the highest concentration"),
+            ("affinities that are only upper bounds", int(pairs.censored.sum()) - lower, len(pairs), "no binding at the highest concentration"),
+            *([("affinities that are only lower bounds", lower, len(pairs), "tighter than the assay can tell")] if lower else []),
             ("inputs with more than one label", conflicts, inputs, f"labels up to {gap:.2f} apart"),
             ("sequences longer than 1,000", int((targets.sequence.str.len() > 1000).sum()), len(targets), "cut by many models"),
             ("sequences longer than 1,200", int((targets.sequence.str.len() > 1200).sum()), len(targets), "cut by DeepDTA as published"),
@@ -303,7 +310,7 @@ def _number_problem(value: object, positive: bool = False) -> str:
     if not np.isfinite(number): return "not a finite number"
     return "not a positive concentration" if positive and number <= 0 else ""
 
-# %% ../nbs/02_datasets.ipynb #3f198aa9
+# %% ../nbs/02_datasets.ipynb #4d213bec
 def _value_problems(table: pd.DataFrame,  # our column names, row numbers as index
                     judges: Mapping,      # column -> function(value) -> reason or ""
                    ) -> list[tuple[int, Problem]]:
@@ -315,8 +322,7 @@ def _value_problems(table: pd.DataFrame,  # our column names, row numbers as ind
     try: schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors: cases = errors.failure_cases
     else: return []
-    values = {column: table[column].to_numpy(object) for column in judges}
-    found = [(row, column, values[column][row], check)
+    found = [(row, column, table.at[row, column], check)
              for row, column, check in zip(cases["index"].astype(int), cases["column"], cases["check"], strict=True)]
     return [(row, Problem(f"row {row}", column, value, "missing" if check == "not_nullable" else verdicts[column][value]))
             for row, column, value, check in found]
@@ -343,13 +349,34 @@ def _renamed(frame: pd.DataFrame, columns: Mapping[str, str | None]) -> pd.DataF
                                   'Name yours with columns={"smiles": "…"}; columns={"affinity": None} for data without affinities')
     return pd.DataFrame({c: frame[theirs].to_numpy() for c, theirs in named.items() if theirs in frame})
 
-# %% ../nbs/02_datasets.ipynb #caa967df
-def _rejected(found: list[tuple[int, Problem]], total: int, on_error: str, path: str | Path) -> set[int]:
-    "Raise for the offenders, or write them to `path` and give their rows."
+# %% ../nbs/02_datasets.ipynb #57bc5f49
+def pair_problems(table: pd.DataFrame,     # our column names, row numbers as index
+                  positive: bool = False,  # affinities are concentrations
+                 ) -> list[tuple[int, Problem]]:
+    "Every unusable value of a table of pairs, as (row, problem)."
+    judges = {"smiles": smiles_problem, "sequence": sequence_problem, "drug_id": lambda v: "", "target_id": lambda v: "",
+              "affinity": lambda v: _number_problem(v, positive),
+              "censored": lambda v: "" if v in (True, False) else "neither True nor False",
+              "fold": lambda v: "" if re.fullmatch("test|train.*|", str(v)) else 'not "test", "train…" or empty'}
+    found = _value_problems(table, {column: judge for column, judge in judges.items() if column in table})
+    for key, content in (("drug_id", "smiles"), ("target_id", "sequence")):
+        if key in table: found += _id_problems(table, key, content)
+    return found
+
+# %% ../nbs/02_datasets.ipynb #f361cf59
+def reject(found: list[tuple[int, Problem]], # what is wrong with which row
+           total: int,                       # rows in the table
+           on_error: str = "raise",          # or "skip"
+           path: str | Path = "rejected.csv", # written when skipping
+           advice: str = "",                 # what else the reader of the error should know
+          ) -> set[int]:                     # rows to be dropped
+    "Raise InputError for the offenders, or write them to `path` and give their rows."
+    if on_error not in ("raise", "skip"):
+        raise InputError("Unknown option", [Problem("option", "on_error", on_error, 'not "raise" or "skip"')])
     found = sorted(found, key=lambda item: item[0])
     rows = {row for row, _ in found}
     summary, problems = f"{len(rows):,} of {total:,} rows are unusable", [problem for _, problem in found]
-    if on_error == "raise" and rows: raise InputError(summary, problems, 'Pass on_error="skip" to drop them into rejected.csv')
+    if on_error == "raise" and rows: raise InputError(summary, problems, f'Pass on_error="skip" to drop them into rejected.csv{advice}')
     if on_error == "skip":
         listing = pd.DataFrame([(row, p.field, p.value, p.reason) for row, p in found], columns=["row", "field", "value", "reason"])
         with atomic_path(path) as temporary: listing.to_csv(temporary, index=False)
@@ -357,9 +384,16 @@ def _rejected(found: list[tuple[int, Problem]], total: int, on_error: str, path:
     if total == len(rows): raise InputError("No usable row" if total else "The table is empty", problems)
     return rows
 
-# %% ../nbs/02_datasets.ipynb #6a0266e2
+# %% ../nbs/02_datasets.ipynb #52a4cc88
 MOLAR = {"M": 0, "mM": 3, "uM": 6, "µM": 6, "nM": 9, "pM": 12}
 
+def p_scale(concentration, # array or Series of Kd, Ki, IC50; positive
+            unit: str,     # a key of `MOLAR`
+           ):              # likewise, −log₁₀ of the molar value
+    "Concentrations turned round, so that larger is tighter: 1 nM is 9."
+    return MOLAR[unit] - np.log10(concentration)
+
+# %% ../nbs/02_datasets.ipynb #b4767763
 def read_pairs(frame: pd.DataFrame,                         # one pair per row
                name: str = "data",                          # shown in reports
                columns: Mapping[str, str | None] | None = None, # ours (`PAIR_COLUMNS`) -> yours; `{"affinity": None}`: no affinities
@@ -370,33 +404,29 @@ def read_pairs(frame: pd.DataFrame,                         # one pair per row
                rejected: str | Path = "rejected.csv",       # written when skipping, even if no row is bad
               ) -> DTIDataset:                              # pair_id = row number in `frame`, from 0
     "Validate a table of pairs; raises InputError naming every bad row at once."
-    for option, value, known in (("unit", unit, [None, *MOLAR]), ("on_error", on_error, ["raise", "skip"])):
-        if value not in known: raise InputError("Unknown option", [Problem("read_pairs", option, value, f"not one of {known}")])
-    table = _renamed(frame, columns or {})
-    judges = {"smiles": smiles_problem, "sequence": sequence_problem, "drug_id": lambda v: "", "target_id": lambda v: "",
-              "affinity": lambda v: _number_problem(v, positive=unit is not None),
-              "censored": lambda v: "" if v in (True, False) else "neither True nor False",
-              "fold": lambda v: "" if re.fullmatch("test|train.*|", str(v)) else 'not "test", "train…" or empty'}
-    found = _value_problems(table, {column: judge for column, judge in judges.items() if column in table})
-    for key, content in (("drug_id", "smiles"), ("target_id", "sequence")):
-        if key in table: found += _id_problems(table, key, content)
-    found = [(row, replace(problem, field=(columns or {}).get(problem.field, problem.field))) for row, problem in found]
-    table = table.drop(index=list(_rejected(found, len(table), on_error, rejected)))
-    return _assembled(table, name, unit, scale, threshold)
+    if unit not in (None, *MOLAR): raise InputError("Unknown option", [Problem("option", "unit", unit, f"not one of {', '.join(MOLAR)}")])
+    table, named = _renamed(frame, columns or {}), columns or {}
+    found = [(row, replace(p, field=named.get(p.field, p.field))) for row, p in pair_problems(table, positive=unit is not None)]
+    table = table.drop(index=list(reject(found, len(table), on_error, rejected)))
+    if unit: table = table.assign(affinity=p_scale(pd.to_numeric(table.affinity), unit))
+    return assemble(table, name, scale, threshold)
 
-# %% ../nbs/02_datasets.ipynb #13bc09b1
-def _assembled(table: pd.DataFrame, name: str, unit: str | None, scale: str, threshold: float) -> DTIDataset:
-    "The dataset of a table in which every value is good."
+# %% ../nbs/02_datasets.ipynb #3a1c8f30
+def assemble(table: pd.DataFrame, # our column names, pair ids as index, every value good
+             name: str,           # shown in reports
+             scale: str,          # of its affinities
+             threshold: float,    # a pair binds when affinity ≥ threshold
+            ) -> DTIDataset:
+    "The dataset of a table that has been judged."
     def given(column, default): return table[column] if column in table else pd.Series(default, table.index)
     made = {"drug_id": "drug-" + table.smiles.map({s: content_hash(s)[:12] for s in table.smiles.unique()}),
             "target_id": "target-" + table.sequence.map({s: content_hash(s)[:12] for s in table.sequence.unique()})}
-    affinity = pd.to_numeric(given("affinity", np.nan)).astype(float)
-    if unit: affinity = MOLAR[unit] - np.log10(affinity)
-    pairs = pd.DataFrame({"pair_id": table.index.to_numpy()} | {key: given(key, ids).astype(str).to_numpy() for key, ids in made.items()}
-                         | {"affinity": affinity.to_numpy(), "censored": given("censored", False).astype(bool).to_numpy(),
-                            "fold": given("fold", "").astype(str).to_numpy()})
-    drugs = pd.DataFrame({"drug_id": pairs.drug_id, "smiles": table.smiles.to_numpy()}).drop_duplicates(ignore_index=True)
-    targets = pd.DataFrame({"target_id": pairs.target_id, "sequence": table.sequence.to_numpy()}).drop_duplicates(ignore_index=True)
+    pairs = pd.DataFrame({"pair_id": table.index} | {key: given(key, ids).astype(str).to_numpy() for key, ids in made.items()}
+                         | {"affinity": pd.to_numeric(given("affinity", np.nan)).to_numpy(float),
+                            "censored": given("censored", False).to_numpy(bool), "fold": given("fold", "").astype(str).to_numpy()})
+    if at_least(table).any(): pairs["at_least"] = table.at_least.to_numpy(bool)
+    drugs = pd.DataFrame({"drug_id": pairs.drug_id, "smiles": table.smiles.to_numpy()}).drop_duplicates("drug_id", ignore_index=True)
+    targets = pd.DataFrame({"target_id": pairs.target_id, "sequence": table.sequence.to_numpy()}).drop_duplicates("target_id", ignore_index=True)
     return DTIDataset(name, drugs, targets, pairs, scale, threshold)
 
 # %% ../nbs/02_datasets.ipynb #0179130b
