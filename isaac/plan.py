@@ -6,7 +6,7 @@
 __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 'make_cells', 'variant_ids', 'Plan', 'make_plan',
            'write_table', 'read_table', 'save_plan', 'load_plan']
 
-# %% ../nbs/12_plan.ipynb #e9773c3c
+# %% ../nbs/12_plan.ipynb #067a0a9f
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_serializer, model_validator
 
-from .core import InputError, Problem, atomic_path, content_hash, mix64, read_json, stream_key, write_json
+from .core import PROTEIN, InputError, Problem, alphabet_of, atomic_path, content_hash, mix64, read_json, stream_key, write_json
 from .matching import MATCHINGS, Site, make_site, mechanistic_residues
-from .operators import OPERATORS, apply_edits, edit_letters, to_strings
+from .operators import OPERATORS, apply_edits, edit_letters, to_strings, unsuited
 from .predictors import Reading, visible_range
 
-# %% ../nbs/12_plan.ipynb #2fd98be8
+# %% ../nbs/12_plan.ipynb #4263f6cd
 Dose = int | str # a count of residues, or a percentage of the visible prior such as "100%"
 
 class Design(BaseModel):
@@ -37,6 +37,7 @@ class Design(BaseModel):
     intervention_seeds: int = 3                                  # whole independent sets of repeats, seeded seed, seed + 1, …
     seed: int = 0                                                # first intervention seed
     min_prior: int = 10                                          # fewer visible prior residues: not auditable
+    alphabet: str = "protein"                                    # or "dna", "rna", or letters and the unknown one: "HP/X"
 
     @field_validator("operators", "matchings")
     @classmethod
@@ -59,6 +60,21 @@ class Design(BaseModel):
     def _positive(cls, value):
         if value < 1: raise ValueError("expected 1 or more")
         return value
+
+    @field_validator("alphabet")
+    @classmethod
+    def _declared(cls, text): return alphabet_of(text).name
+
+    @model_validator(mode="after")
+    def _suited(self):
+        wrong = {name: reason for name in self.operators if (reason := unsuited(name, alphabet_of(self.alphabet)))}
+        if wrong: raise ValueError("; ".join(f"operator {name}: {reason}" for name, reason in wrong.items()))
+        return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump):
+        "Proteins go without saying, so that audits made before there were alphabets keep their hashes."
+        return {name: value for name, value in dump(self).items() if (name, value) != ("alphabet", PROTEIN.name)}
 
 # %% ../nbs/12_plan.ipynb #d867fb20
 def dose_size(dose: Dose,   # a count, or a percentage of the visible prior such as "100%"
@@ -115,7 +131,7 @@ class _Block:
     letters: np.ndarray   # uint8, shape (draws, dose)
     ids: np.ndarray       # variant id per draw, uint64
 
-# %% ../nbs/12_plan.ipynb #216ef31c
+# %% ../nbs/12_plan.ipynb #a5cfacfc
 def _site_blocks(row: int,             # row of the site
                  site: Site,           # where
                  design: Design,       # which interventions
@@ -134,7 +150,7 @@ def _site_blocks(row: int,             # row of the site
     repeats = np.tile(np.arange(design.repeats), design.intervention_seeds)
     streams = {arm: stream_key("position", seeds, site.key, repeats, *arm)
                for arm in [("mechanistic",)] + [("control", m) for m in design.matchings]}
-    mechanistic = mechanistic_residues(site, max(sizes.values()), streams["mechanistic",])
+    mechanistic, alphabet = mechanistic_residues(site, max(sizes.values()), streams["mechanistic",]), alphabet_of(design.alphabet)
     for arm, keys in streams.items():
         matching = arm[1] if len(arm) > 1 else "none"
         if matching == "none": positions, reason = mechanistic, ""
@@ -148,7 +164,7 @@ def _site_blocks(row: int,             # row of the site
             chosen = np.sort(positions[:, :size], axis=1)
             for operator in design.operators:
                 letter_keys = stream_key("letter", seeds, site.key, repeats, *arm, operator, str(dose))
-                letters = edit_letters(operator, site.sequence, chosen, letter_keys, mask_token)
+                letters = edit_letters(operator, site.sequence, chosen, letter_keys, mask_token, alphabet)
                 cells = first_cell[arm[0], operator, matching, str(dose)] + np.arange(len(keys), dtype=np.int32)
                 yield _Block(row, cells, chosen, letters, variant_ids("target", site.sequence, chosen, letters))
 
@@ -261,7 +277,18 @@ def _edit_table(blocks: list[_Block], pairs: pd.DataFrame, variants: pd.DataFram
     return pd.DataFrame({"cell_id": cell[order], "pair_id": pairs["pair_id"].to_numpy()[pair],
                          "target_variant": target[order], "drug_variant": drug_rows[pair]})
 
-# %% ../nbs/12_plan.ipynb #3c0b658f
+# %% ../nbs/12_plan.ipynb #1c430918
+def _check_alphabet(pairs: pd.DataFrame, reading: Reading, design: Design) -> None:
+    "Raise `InputError` for sequences in letters that were not declared, and a mask token that is not the letter for unknown."
+    alphabet, targets = alphabet_of(design.alphabet), pairs.drop_duplicates("target_id")
+    wrong = [Problem(f"target {t}", "sequence", s, f"not letters of {alphabet.name}: {odd}")
+             for t, s in zip(targets["target_id"], targets["sequence"], strict=True) if (odd := alphabet.foreign(s))]
+    if "mask" in design.operators and reading.mask_token != alphabet.unknown:
+        wrong.append(Problem("model", "mask_token", reading.mask_token, f"the letter of {alphabet.name} for unknown is {alphabet.unknown}"))
+    if wrong: raise InputError(f"The alphabet {alphabet.name} does not fit", wrong,
+                               "Declare mask_token on the model, and the alphabet of the sequences, as in alphabet='ACGT/N'")
+
+# %% ../nbs/12_plan.ipynb #aebc6d84
 def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence, and affinity if known (`DTIDataset.frame`)
               prior,                # a `Prior`: .table, .others, .coverage
               reading: Reading = Reading(), # what the model declares
@@ -270,6 +297,7 @@ def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, seque
     "Write down every edit of every auditable pair. Raises `InputError` for duplicated pair ids or a prior outside a sequence."
     twice = pairs["pair_id"][pairs["pair_id"].duplicated()]
     if len(twice): raise InputError("Pair ids must be unique", [Problem(f"row {i}", "pair_id", v, "occurs twice") for i, v in twice.items()])
+    if design.alphabet != PROTEIN.name: _check_alphabet(pairs, reading, design)
     pairs = pairs.sort_values(["drug_id", "target_id", "pair_id"], ignore_index=True)
     of_pair, sites = _pair_sites(pairs, prior.table, prior.others, reading)
     pairs = pairs.assign(site=of_pair)

@@ -6,23 +6,24 @@
 __all__ = ['SEGMENTS', 'SEGMENT_OF', 'TABLE_COLUMNS', 'COVERAGE_COLUMNS', 'OTHERS_COLUMNS', 'PARTS', 'RESIDUE', 'GAP', 'UNKNOWN',
            'BLOCKED', 'LETTER_CODE', 'RUNS', 'RUN_COST', 'SPACING_COSTS', 'WITHIN_RUN', 'AT_LINKER', 'BETWEEN_RUNS',
            'DELETION', 'INSERTION_COSTS', 'MINIMUM_SCORE', 'MINIMUM_OWN_SCORE', 'TRANSFERS', 'WRONG_STRINGS',
-           'DOMAIN_WORDS', 'STATUS', 'Prior', 'prior_from_table', 'encode', 'encode_pocket', 'substitution_scores',
-           'consensus_pocket', 'structural_pockets', 'triplets', 'PocketLibrary', 'nearest_best', 'run_scores', 'chain',
-           'align', 'complete_ends', 'trim_strays', 'Placement', 'place', 'chains', 'best_row', 'find_domains', 'words',
-           'recognise', 'Transfer', 'transfer', 'mended', 'owner', 'pocket_library', 'wanted_domain', 'choose',
-           'status_of', 'missing_segments', 'describe', 'describe_absence', 'check_targets', 'names_of', 'rows_named',
-           'domains_by_sequence', 'KlifsPocket']
+           'DOMAIN_WORDS', 'STATUS', 'Prior', 'read_residues', 'prior_from_table', 'encode', 'encode_pocket',
+           'substitution_scores', 'consensus_pocket', 'structural_pockets', 'triplets', 'PocketLibrary', 'nearest_best',
+           'run_scores', 'chain', 'align', 'complete_ends', 'trim_strays', 'Placement', 'place', 'chains', 'best_row',
+           'find_domains', 'words', 'recognise', 'Transfer', 'transfer', 'mended', 'owner', 'pocket_library',
+           'wanted_domain', 'choose', 'status_of', 'missing_segments', 'describe', 'describe_absence', 'check_targets',
+           'names_of', 'rows_named', 'domains_by_sequence', 'KlifsPocket']
 
-# %% ../nbs/05_priors.ipynb #2eca69ae
+# %% ../nbs/05_priors.ipynb #79b87799
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .core import AMINO_ACIDS, InputError, Problem, blosum62, content_hash
+from .core import AMINO_ACIDS, PROTEIN, Alphabet, InputError, Problem, blosum62, content_hash
 from .sources import canonical_sequences, klifs_kinases, klifs_structures
 
 # %% ../nbs/05_priors.ipynb #ff329d09
@@ -40,12 +41,12 @@ def _missing_columns(frame: pd.DataFrame, columns: Iterable[str], where: str) ->
     "A problem for every column that is not there."
     return [Problem(where, "column", c, "missing") for c in columns if c not in frame]
 
-# %% ../nbs/05_priors.ipynb #887b58b9
-def _bad_positions(frame: pd.DataFrame, where: str) -> list[Problem]:
-    "A problem for every row whose position is no whole number ≥ 0."
+# %% ../nbs/05_priors.ipynb #620d7094
+def _bad_positions(frame: pd.DataFrame, where: str, base: int = 0) -> list[Problem]:
+    "A problem for every row whose position is no whole number ≥ `base`."
     number = pd.to_numeric(frame.position, errors="coerce")
-    bad = ~(number.ge(0) & number.mod(1).eq(0) & np.isfinite(number))
-    return [Problem(f"{where} row {i}, target {t}", "position", v, "not a whole number ≥ 0 (positions are 0-based)")
+    bad = ~(number.ge(base) & number.mod(1).eq(0) & np.isfinite(number))
+    return [Problem(f"{where} row {i}, target {t}", "position", v, f"not a whole number ≥ {base} (positions are {base}-based)")
             for i, t, v in zip(np.flatnonzero(bad), frame.target_id[bad], frame.position[bad], strict=True)]
 
 # %% ../nbs/05_priors.ipynb #92f05df6
@@ -123,34 +124,56 @@ class Prior:
         return (f"<p><b>Prior {self.name}</b>: {len(self.table):,} residues on {len(self.positions):,} targets</p>"
                 + status.to_html(index=False, border=0))
 
-# %% ../nbs/05_priors.ipynb #76d84cb6
+# %% ../nbs/05_priors.ipynb #d104d1f7
 RESIDUE = re.compile(r"([A-Z])(\d+)")
 
-def _named_positions(table: pd.DataFrame, sequence: dict[str, str]) -> tuple[list, list[Problem]]:
+def _named_positions(table: pd.DataFrame, sequence: dict[str, str], base: int) -> tuple[list, list[Problem]]:
     "0-based positions of residues such as `T790`, and a problem for every one that the sequence does not have."
     positions, problems = [], []
     for i, (target, name) in enumerate(zip(table.target_id, table.residue, strict=True)):
         match, letters = RESIDUE.fullmatch(str(name)), sequence.get(target, "")
-        positions.append(int(match[2]) - 1 if match else -1)
+        positions.append(int(match[2]) - base if match else -1)
         there = letters[positions[-1]:positions[-1] + 1] if positions[-1] >= 0 else ""
         if match and match[1] == there or not letters: continue
-        reason = f"the sequence has {there or 'no residue'} there" if match else "not a letter and a 1-based number, as in T790"
+        reason = f"the sequence has {there or 'no residue'} there" if match else "not a letter and a number, as in T790"
         problems.append(Problem(f"prior row {i}, target {target}", "residue", name, reason))
     return positions, problems
 
-# %% ../nbs/05_priors.ipynb #3ddf9ec3
-def prior_from_table(table: pd.DataFrame,   # target_id; residue ("T790") or position (0-based); drug_id, label, segment, source if wanted
+# %% ../nbs/05_priors.ipynb #c53ffb96
+def _checked_positions(table: pd.DataFrame, targets: pd.DataFrame, base: int) -> list: # 0-based
+    "Positions of named residues; raises InputError for every residue that is not there, and says if another base would do."
+    sequence = dict(zip(targets.target_id, targets.sequence, strict=True))
+    positions, problems = _named_positions(table, sequence, base)
+    if not problems: return positions
+    other = [b for b in (base - 1, base + 1) if not _named_positions(table, sequence, b)[1]]
+    advice = f"All of them match if the first residue has number {other[0]}: pass base={other[0]}" if other else "Is another isoform counted?"
+    raise InputError(f"{len(problems):,} residues are not in the sequences", problems, advice)
+
+# %% ../nbs/05_priors.ipynb #3dde3b40
+def read_residues(path: str | Path, # .parquet, else CSV
+                 ) -> pd.DataFrame: # as for `prior_from_table`
+    "Read a table of residues, names as text. Raises InputError for a file that is none."
+    text = dict.fromkeys(("target_id", "drug_id", "residue", "letter", "label", "segment", "source"), str)
+    try: return pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path, dtype=text)
+    except (OSError, ValueError) as error: # pandas' and arrow's complaints about content are ValueErrors
+        raise InputError("The residues cannot be read", [Problem("prior", "file", str(path), str(error).splitlines()[0])]) from None
+
+# %% ../nbs/05_priors.ipynb #2251a18c
+def prior_from_table(table: pd.DataFrame | str | Path, # target_id; residue (T790) or position, letter; drug_id, label, segment, source; or its file
                      targets: pd.DataFrame, # target_id, sequence
                      name: str = "user",
+                     base: int | None = None, # number of a sequence's first residue; None: 1 in names such as T790, 0 in `position`
                     ) -> Prior:
     "A prior from a table of residues, checked against the sequences; raises InputError for every residue they do not have."
+    if not isinstance(table, pd.DataFrame): table = read_residues(table)
     missing = _missing_columns(table, ["target_id"] if "residue" in table else ["target_id", "position"], "prior")
     if missing: raise InputError("The table of residues lacks columns", missing, "Give target_id, and residue (T790) or position (0-based)")
-    table, problems = table.reset_index(drop=True), []
-    if "residue" in table:
-        positions, problems = _named_positions(table, dict(zip(targets.target_id, targets.sequence, strict=True)))
-        table = table.assign(position=positions)
-    if problems: raise InputError(f"{len(problems):,} residues are not in the sequences", problems, "Is another isoform counted?")
+    table, base = table.reset_index(drop=True), base if base is not None else int("residue" in table)
+    if {"letter", "position"} <= set(table) and "residue" not in table: table = table.assign(residue=table.letter + table.position.astype(str))
+    if "residue" in table: table = table.assign(position=_checked_positions(table, targets, base))
+    elif base:
+        if bad := _bad_positions(table, "prior", base): raise InputError(f"{len(bad):,} entries of the prior are unusable", bad)
+        table = table.assign(position=table.position.astype(int) - base)
     count = table.target_id.value_counts()
     coverage = pd.DataFrame({"target_id": targets.target_id, "placed": targets.target_id.map(count).fillna(0).astype(int)})
     coverage = coverage.assign(exact=coverage.placed if "residue" in table else 0, gaps=0, method="table", note="",
@@ -598,9 +621,11 @@ def describe_absence(uniprot: str,  # the protein recognised, "" if none
     else: status, note = "no KLIFS pocket", f"the sequence is {known} ({uniprot}), for which KLIFS has no pocket"
     return {"placed": 0, "exact": 0, "gaps": 0, "method": "none", "status": status, "note": note}
 
-# %% ../nbs/05_priors.ipynb #949f9144
-def check_targets(targets: pd.DataFrame) -> None:
-    "Raise InputError for missing columns, missing, repeated ids, and sequences that are empty or not of amino-acid letters."
+# %% ../nbs/05_priors.ipynb #ee51c565
+def check_targets(targets: pd.DataFrame,        # target_id, sequence
+                  alphabet: Alphabet = PROTEIN, # that the sequences are written in
+                 ) -> None:
+    "Raise InputError for missing columns, missing, repeated ids, and sequences that are empty or in other letters."
     problems = _missing_columns(targets, ("target_id", "sequence"), "targets")
     if problems: raise InputError("The targets lack columns", problems, f"Columns there: {', '.join(map(str, targets.columns))}")
     again = targets.target_id.duplicated()
@@ -609,8 +634,8 @@ def check_targets(targets: pd.DataFrame) -> None:
         if not isinstance(target, str) or not target: problems.append(Problem(where, "target_id", target, "no name"))
         elif repeated: problems.append(Problem(where, "target_id", target, "named twice"))
         if not isinstance(sequence, str) or not sequence: problems.append(Problem(where, "sequence", sequence, "empty"))
-        elif odd := sorted(set(sequence) - set(AMINO_ACIDS + "XBZUOJ")):
-            problems.append(Problem(f"{where} ({target})", "sequence", sequence, f"not amino-acid letters: {' '.join(odd)}"))
+        elif odd := alphabet.foreign(sequence):
+            problems.append(Problem(f"{where} ({target})", "sequence", sequence, f"not letters of {alphabet.name}: {odd}"))
     if problems: raise InputError(f"{len({p.where for p in problems}):,} of {len(targets):,} targets are unusable", problems)
 
 # %% ../nbs/05_priors.ipynb #605f2737
