@@ -6,8 +6,10 @@ from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
 from isaac.plan import Design, Plan, load_plan, make_plan, save_plan
-from isaac.predictors import FunctionPredictor, Predictor, TwoTower
+from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, SklearnPredictor, TorchPredictor,
+                              TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
+from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.studies import StudyConfig, StudyResult, load_checkpoint, load_study, run_study, study_names, untrained_null
 
 __all__ = [name for name in dir() if not name.startswith("_")]
