@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['OTHER_RESIDUES', 'TABLES', 'KINDS', 'PAIR_COLUMNS', 'MOLAR', 'PANEL_NAMES', 'CHANGE', 'NAME', 'DOMAIN_DEFECTS',
            'smiles_problem', 'sequence_problem', 'DTIDataset', 'at_least', 'pair_keys', 'Split', 'make_split',
-           'seen_in_training', 'find_defects', 'pair_problems', 'reject', 'p_scale', 'read_pairs', 'assemble', 'Change',
-           'named_changes', 'numbering_shift', 'apply_changes', 'closest_canonical', 'load_davis', 'load_kiba']
+           'seen_in_training', 'find_defects', 'each_distinct', 'pair_problems', 'reject', 'p_scale', 'read_pairs',
+           'assemble', 'Change', 'named_changes', 'numbering_shift', 'apply_changes', 'closest_canonical', 'load_davis',
+           'load_kiba']
 
-# %% ../nbs/02_datasets.ipynb #59f8b386
+# %% ../nbs/02_datasets.ipynb #5c6f52cb
 import html
 import json
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -310,21 +311,29 @@ def _number_problem(value: object, positive: bool = False) -> str:
     if not np.isfinite(number): return "not a finite number"
     return "not a positive concentration" if positive and number <= 0 else ""
 
-# %% ../nbs/02_datasets.ipynb #4d213bec
+# %% ../nbs/02_datasets.ipynb #43d01442
+def each_distinct(cells: pd.Series,   # any values, some perhaps missing
+                  function: Callable, # of one value
+                 ) -> pd.Series:      # same index; missing where the value is
+    "Map every distinct value once."
+    codes, distinct = pd.factorize(cells)
+    return pd.Series(np.array([*map(function, distinct), np.nan], dtype=object)[codes], cells.index, dtype=object)
+
+# %% ../nbs/02_datasets.ipynb #78c6377d
 def _value_problems(table: pd.DataFrame,  # our column names, row numbers as index
                     judges: Mapping,      # column -> function(value) -> reason or ""
                    ) -> list[tuple[int, Problem]]:
     "Every value that its column's judge refuses, as (row, problem)."
     import pandera.pandas as pa
-    verdicts = {column: {value: judge(value) for value in table[column].dropna().unique()} for column, judge in judges.items()}
-    schema = pa.DataFrameSchema({column: pa.Column(checks=pa.Check(lambda s, v=v: s.map(v).eq(""), name="judge"), nullable=False)
+    verdicts = {column: each_distinct(table[column], judge) for column, judge in judges.items()}
+    schema = pa.DataFrameSchema({column: pa.Column(checks=pa.Check(lambda s, v=v: v.loc[s.index].eq(""), name="judge"), nullable=False)
                                  for column, v in verdicts.items()})
     try: schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors: cases = errors.failure_cases
     else: return []
     found = [(row, column, table.at[row, column], check)
              for row, column, check in zip(cases["index"].astype(int), cases["column"], cases["check"], strict=True)]
-    return [(row, Problem(f"row {row}", column, value, "missing" if check == "not_nullable" else verdicts[column][value]))
+    return [(row, Problem(f"row {row}", column, value, "missing" if check == "not_nullable" else verdicts[column].at[row]))
             for row, column, value, check in found]
 
 # %% ../nbs/02_datasets.ipynb #608814ce
@@ -411,7 +420,7 @@ def read_pairs(frame: pd.DataFrame,                         # one pair per row
     if unit: table = table.assign(affinity=p_scale(pd.to_numeric(table.affinity), unit))
     return assemble(table, name, scale, threshold)
 
-# %% ../nbs/02_datasets.ipynb #3a1c8f30
+# %% ../nbs/02_datasets.ipynb #3653d779
 def assemble(table: pd.DataFrame, # our column names, pair ids as index, every value good
              name: str,           # shown in reports
              scale: str,          # of its affinities
@@ -419,15 +428,16 @@ def assemble(table: pd.DataFrame, # our column names, pair ids as index, every v
             ) -> DTIDataset:
     "The dataset of a table that has been judged."
     def given(column, default): return table[column] if column in table else pd.Series(default, table.index)
-    made = {"drug_id": "drug-" + table.smiles.map({s: content_hash(s)[:12] for s in table.smiles.unique()}),
-            "target_id": "target-" + table.sequence.map({s: content_hash(s)[:12] for s in table.sequence.unique()})}
+    made = {"drug_id": each_distinct(table.smiles, lambda s: f"drug-{content_hash(s)[:12]}"),
+            "target_id": each_distinct(table.sequence, lambda s: f"target-{content_hash(s)[:12]}")}
     pairs = pd.DataFrame({"pair_id": table.index} | {key: given(key, ids).astype(str).to_numpy() for key, ids in made.items()}
                          | {"affinity": pd.to_numeric(given("affinity", np.nan)).to_numpy(float),
                             "censored": given("censored", False).to_numpy(bool), "fold": given("fold", "").astype(str).to_numpy()})
     if at_least(table).any(): pairs["at_least"] = table.at_least.to_numpy(bool)
-    drugs = pd.DataFrame({"drug_id": pairs.drug_id, "smiles": table.smiles.to_numpy()}).drop_duplicates("drug_id", ignore_index=True)
-    targets = pd.DataFrame({"target_id": pairs.target_id, "sequence": table.sequence.to_numpy()}).drop_duplicates("target_id", ignore_index=True)
-    return DTIDataset(name, drugs, targets, pairs, scale, threshold)
+    def listed(key, content):
+        first = ~pairs[key].duplicated().to_numpy()
+        return pd.DataFrame({key: pairs[key].to_numpy()[first], content: table[content].to_numpy()[first]})
+    return DTIDataset(name, listed("drug_id", "smiles"), listed("target_id", "sequence"), pairs, scale, threshold)
 
 # %% ../nbs/02_datasets.ipynb #0179130b
 PANEL_NAMES = {"ABL1(E255K)": "ABL1(E255K)-phosphorylated", "ABL1(M351T)": "ABL1(M351T)-phosphorylated",
