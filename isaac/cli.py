@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'Scale', 'MaxTargetLength',
-           'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'exit_code', 'Commands', 'print_table',
-           'print_json', 'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint',
-           'audit', 'headline', 'print_warnings', 'show_audit', 'study', 'print_comparison', 'comparison_json',
+           'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
+           'Matchings', 'Doses', 'Repeats', 'Seeds', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json',
+           'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit',
+           'headline', 'print_warnings', 'show_audit', 'plan', 'score', 'study', 'print_comparison', 'comparison_json',
            'compare', 'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #38b4b5a9
@@ -67,7 +68,7 @@ def print_json(value: Any) -> None:
     from isaac.core import json_text
     typer.echo(json_text(value))
 
-# %% ../nbs/23_cli.ipynb #6c9a4c36
+# %% ../nbs/23_cli.ipynb #7b878a86
 app = typer.Typer(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -76,6 +77,7 @@ START = """ISAAC audits whether a drug–target model relies on the binding pock
   isaac study davis-deepdta     train a model on Davis, audit it, write a report: the whole job
   isaac study davis             the same for three architectures, five trainings of each, and compare them
   isaac audit MODEL             audit a model that is already trained, wherever it is
+  isaac plan --out FOLDER       write the questions down, for a model that can only be asked elsewhere
   isaac --help                  all commands; isaac COMMAND --help for one of them
 """
 
@@ -242,12 +244,13 @@ def endpoint(text: str, # operator/matching/dose or operator/matching/dose/score
         raise InputError("The primary endpoint cannot be read", [Problem("option", "primary", text, "not operator/matching/dose")])
     return dict(zip(("operator", "matching", "dose", "score"), [*parts[:2], *several(parts[2:3]), *parts[3:]], strict=False))
 
-# %% ../nbs/23_cli.ipynb #b88b96a9
-Scale = Annotated[str | None, typer.Option(help="Of the model's output: affinity, logit or probability.", show_default="as the model says")]
-MaxTargetLength = Annotated[int | None, typer.Option(help="Residues that the model reads.", show_default="as the model says")]
+# %% ../nbs/23_cli.ipynb #a575370a
+Scale = Annotated[str | None, typer.Option(help="Of the model's output: affinity, logit or probability.",
+                                           show_default="the model's own, or affinity")]
+MaxTargetLength = Annotated[int | None, typer.Option(help="Residues that the model reads.", show_default="the model's own, or all")]
 Truncation = Annotated[str | None, typer.Option(help="The side on which a longer target is cut off: right or left.",
-                                                show_default="as the model says")]
-MaskToken = Annotated[str | None, typer.Option(help="The residue letter that the model takes for unknown.", show_default="as the model says")]
+                                                show_default="the model's own, or right")]
+MaskToken = Annotated[str | None, typer.Option(help="The residue letter that the model takes for unknown.", show_default="the model's own, or X")]
 
 def _named_model(name: str, device: str, **declared): # → the model; its checkpoint, None where it is no such
     "The model that an argument names."
@@ -264,9 +267,31 @@ def _audited(data, trained, pairs: str): # `trained`: a checkpoint or None
     if trained: return audited_part(data, trained, pairs)
     return data.test if pairs == "test" else data
 
-# %% ../nbs/23_cli.ipynb #0ba99aa7
-OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
 
+def _run_directory(label: str, seed: int | None) -> Path:
+    "Where an audit goes that was given no place."
+    return Path("runs", "audits", "-".join(re.findall(r"[a-z0-9]+", label.lower())) + ("" if seed is None else f"-seed{seed}"))
+
+# %% ../nbs/23_cli.ipynb #6c9b9220
+OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
+Prior = Annotated[str, typer.Option(help="klifs, or a .csv or .parquet file with target_id and residue (T790).")]
+PriorSource = Annotated[str, typer.Option(help="Of KLIFS: snapshot (pinned) or live.")]
+Operators = Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle.")]
+Matchings = Annotated[list[str], typer.Option(help="geometry, domain, uniform.")]
+Doses = Annotated[list[str], typer.Option(help="Residues edited: counts, or percentages of the visible prior.")]
+Repeats = Annotated[int, typer.Option(help="Independent draws per intervention seed.")]
+Seeds = Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")]
+Primary = Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
+                                             show_default="first operator and matching, dose 20")]
+
+def _design(operators: list[str], matchings: list[str], doses: list[str], repeats: int, seeds: int, primary: str | None): # → an `AuditConfig`
+    "The configuration that the options make."
+    from isaac.audit import AuditConfig
+    from isaac.plan import validated
+    return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
+                     intervention_seeds=seeds, primary=endpoint(primary) if primary else None)
+
+# %% ../nbs/23_cli.ipynb #0685cee7
 @app.command()
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
                                                                     "or one without arguments that makes one), or the http(s) address of a server.")],
@@ -275,15 +300,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
           pairs: Annotated[str, typer.Option(help="test: the test part of the split the checkpoint was trained on, or for other models of the "
                                                   "data's own split; all: every pair; auto: test if the checkpoint was trained on these data, "
                                                   "else all.")] = "auto",
-          prior: Annotated[str, typer.Option(help="klifs, or a .csv or .parquet file with target_id and residue (T790).")] = "klifs",
-          prior_source: Annotated[str, typer.Option(help="Of KLIFS: snapshot (pinned) or live.")] = "snapshot",
-          operators: Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle.")] = OPERATORS,
-          matchings: Annotated[list[str], typer.Option(help="geometry, domain, uniform.")] = MATCHINGS,
-          doses: Annotated[list[str], typer.Option(help="Residues edited: counts, or percentages of the visible prior.")] = DOSES,
-          repeats: Annotated[int, typer.Option(help="Independent draws per intervention seed.")] = 3,
-          seeds: Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")] = 3,
-          primary: Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
-                                                      show_default="first operator and matching, dose 20")] = None,
+          prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
+          doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, primary: Primary = None,
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL, and -seedN of a checkpoint")] = None,
@@ -300,20 +318,17 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
 
     Example: [bold]isaac audit my_models:forest --pairs test --scale affinity[/]"""
     from isaac import studies
-    from isaac.audit import AuditConfig
     from isaac.audit import audit as run_audit
     from isaac.core import InputError, Problem
     from isaac.plan import validated
-    config = validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
-                       intervention_seeds=seeds, primary=endpoint(primary) if primary else None)
+    config = _design(operators, matchings, doses, repeats, seeds, primary)
     if pairs not in ("auto", "test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not auto, test or all")])
     residues = validated(studies.PriorChoice, name=prior, source=prior_source)
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     label, seed = (trained.label, trained.seed) if trained else (model, None)
     data = _dataset(dataset, sequences, threshold, on_error)
     audited = _audited(data, trained, pairs)
-    folder = "-".join(re.findall(r"[a-z0-9]+", label.lower())) + ("" if seed is None else f"-seed{seed}")
-    out = out or Path("runs", "audits", folder)
+    out = out or _run_directory(label, seed)
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
     placed = studies.load_prior(residues, data.targets)
     result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, out=out, progress=not quiet)
@@ -338,6 +353,60 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     print_table(headline(result), result.manifest["model"]["name"])
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
+
+# %% ../nbs/23_cli.ipynb #20c1b697
+@app.command()
+def plan(out: Annotated[Path, typer.Option(help="Folder of the questions; made whole or not at all.")],
+         dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+         pairs: Annotated[str, typer.Option(help="test: the data's own test part; all: every pair.")] = "all",
+         prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
+         doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, primary: Primary = None,
+         scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+         format: Annotated[str, typer.Option(help="Of the questions: parquet, csv or csv.gz.")] = "parquet",
+         shard_size: Annotated[int, typer.Option(help="Questions per file.")] = 100_000,
+         json: Json = False):
+    """Write down every question of an audit, for a model that lives elsewhere.
+
+    Say how the model reads: what it does not see is not asked, and its scale cannot be guessed.
+
+    Predict a value for every question wherever the model is; then: isaac score FOLDER PREDICTIONS --name NAME
+
+    Example: [bold]isaac plan --dataset davis --pairs test --max-target-length 1000 --scale affinity --out plan[/]"""
+    from isaac import studies
+    from isaac.core import InputError, Problem
+    from isaac.exchange import write_questions
+    from isaac.plan import validated
+    from isaac.predictors import Reading
+    config = _design(operators, matchings, doses, repeats, seeds, primary)
+    declared = {"scale": scale, "max_target_length": max_target_length, "truncation": truncation, "mask_token": mask_token}
+    how = Reading(**{name: value for name, value in declared.items() if value is not None})
+    if pairs not in ("test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not test or all")])
+    residues, data = validated(studies.PriorChoice, name=prior, source=prior_source), _dataset(dataset, sequences, threshold, on_error)
+    asked = write_questions(out, _audited(data, None, pairs), studies.load_prior(residues, data.targets), how, config,
+                            format=format, shard_size=shard_size)
+    files = sorted(out.glob("questions-*"))
+    if json: return print_json({"out": out, "questions": len(asked.questions), "rows": len(asked.rows), "files": files,
+                                "pairs": len(asked.prepared.plan.pairs), "unauditable": asked.prepared.plan.unauditable})
+    typer.echo(f"{asked}\nQuestions:  {files[0]}{f' and {len(files) - 1} more' if files[1:] else ''}\nWhat to do: {out / 'PREDICT.md'}\n"
+               f"Afterwards: isaac score {out} PREDICTIONS --name NAME")
+
+# %% ../nbs/23_cli.ipynb #47c21f0d
+@app.command()
+def score(questions: Annotated[Path, typer.Argument(metavar="FOLDER", help="What isaac plan has written.")],
+          predictions: Annotated[list[str], typer.Argument(metavar="PREDICTIONS...", help="Files (.csv, .tsv, .parquet) with question and "
+                                                                                          "value, folders of them, or patterns.")],
+          name: Annotated[str, typer.Option(help="What to call the model, without its training seed.")],
+          training_seed: Annotated[int | None, typer.Option(help="Which training of the model this is.")] = None,
+          out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/NAME, and -seedN")] = None,
+          json: Json = False):
+    """Turn predictions made elsewhere into the result of the audit.
+
+    Every row is checked; whatever is missing, repeated, altered or no number is named, all at once, and then nothing is scored.
+
+    Example: [bold]isaac score plan predictions-*.csv --name "my model" --out runs/my-model[/]"""
+    from isaac.exchange import score_predictions
+    out = out or _run_directory(name, training_seed)
+    show_audit(score_predictions(questions, predictions, name, training_seed=training_seed, out=out), out, json)
 
 # %% ../nbs/23_cli.ipynb #06ea8d7a
 @app.command()

@@ -53,11 +53,11 @@ def checkpoint(toy, data):
 
 def test_isaac_alone_says_what_to_do_next():
     done = call()
-    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 4 and "isaac study davis-deepdta" in done.stdout
+    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 5 and "isaac study davis-deepdta" in done.stdout
     assert call("--version").stdout == f"isaac {isaac.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["fetch", "train", "audit", "study", "compare", "report"])
+@pytest.mark.parametrize("name", ["fetch", "train", "audit", "plan", "score", "study", "compare", "report"])
 def test_every_command_has_help_with_an_example(name):
     done = call(name, "--help")
     assert done.exit_code == 0 and f"Example: isaac {name}" in done.stdout and "--json" in done.stdout
@@ -88,6 +88,9 @@ def test_help_needs_none_of_the_heavy_libraries():
     (["audit", "nowhere", "--operators", "mask,scramble", "--doses", "0"], ["scramble", "substitute", "alanine", "dose 0"]),
     (["audit", "nowhere", "--primary", "mask"], ["primary", "operator/matching/dose"]),
     (["audit", "nowhere", "--primary", "mask/geometry/7"], ["dose 7", "5, 20, 100%"]),
+    (["plan", "--out", "x", "--scale", "percent", "--max-target-length", "0"], ["scale 'percent'", "max_target_length 0"]),
+    (["plan", "--out", "x", "--pairs", "some"], ["pairs 'some'", "test or all"]),
+    (["score", "nowhere", "p.csv", "--name", "mine"], ["nowhere holds no plan", "isaac plan"]),
     (["study", "davies"], ["davies", "davis-deepdta"]),
     (["report", "nowhere"], ["nowhere", "finished audit"]),
     (["fetch", "davis", "chembl"], ["chembl", "davis, kiba, klifs"]),
