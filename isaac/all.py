@@ -1,15 +1,25 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
 from isaac.audit import AuditConfig, AuditResult, Comparison, Endpoint, audit, compare
-from isaac.core import DownloadError, InputError, IsaacError, residue_name
+from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
+from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
 from isaac.plan import Design, Plan, load_plan, make_plan, save_plan
-from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, SklearnPredictor, TorchPredictor,
-                              TwoTower, load_predictor)
+from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
+                              TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
+from isaac.sites import (
+    motif_from_frame,
+    named_prior,
+    prior_from_attribution,
+    prior_from_complex,
+    prior_from_motif,
+    prior_from_uniprot,
+    read_motifs,
+)
 from isaac.studies import StudyConfig, StudyResult, load_checkpoint, load_study, run_study, study_names, untrained_null
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -157,10 +157,10 @@ def _changed(directory: Path, files: dict[str, str]) -> list[Problem]: # file â†
         return "" if file_hash(directory / name) == files[name] else "changed after the plan was written"
     return [Problem("plan", "file", name, why) for name in files if (why := reason(name))]
 
-# %% ../nbs/21_exchange.ipynb #c670304b
+# %% ../nbs/21_exchange.ipynb #ee9babb6
 def _recognised(directory: Path, manifest: dict) -> bool: # whether these questions are there already
     "Raises `InputError` if `directory` holds anything else."
-    if not directory.exists() or not any(directory.iterdir()): return False
+    if not directory.exists() or directory.is_dir() and not any(directory.iterdir()): return False
     if not (directory / "manifest.json").is_file():
         raise InputError(f"{directory} is not empty and holds no plan", advice="Choose another directory")
     kept = _kept(directory)
@@ -221,7 +221,7 @@ def prediction_files(named: str | Path | Sequence[str | Path]) -> tuple[list[Pat
         if not usable: wrong.append(Problem("predictions", "path", str(name), f"names no file that ends in {', '.join(KINDS)}"))
     return list(found.values()), wrong
 
-# %% ../nbs/21_exchange.ipynb #2067ea3d
+# %% ../nbs/21_exchange.ipynb #1787a4e8
 def _cells(path: Path) -> pd.DataFrame: # as they stand in the file; the columns `file` and `number` say where
     "The columns of a prediction file that matter. Raises `ValueError` for a table that is not one of predictions."
     kind = path.name.lower().removesuffix(".gz")
@@ -234,7 +234,7 @@ def _cells(path: Path) -> pd.DataFrame: # as they stand in the file; the columns
         raise ValueError(f"no column {' and no column '.join(absent)}, only {', '.join(map(str, table))[:200]}")
     if not isinstance(table.index, pd.RangeIndex): raise ValueError("its rows have more fields than its header")
     cells = table[[c for c in ("question", "value", *CHECKED) if c in table]].astype(object)
-    located = cells.assign(file=f"{path} {'line' if text else 'row'}", number=np.arange(len(cells)) + 2 * text)
+    located = cells.assign(question=cells["question"].map(str), file=f"{path} {'line' if text else 'row'}", number=np.arange(len(cells)) + 2 * text)
     return located[~table.eq("").all(axis=1)] if text else located # editors leave empty lines at the end
 
 # %% ../nbs/21_exchange.ipynb #92122a6c

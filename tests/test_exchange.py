@@ -1,6 +1,7 @@
 """Questions out, predictions in: nothing lost, nothing believed unseen, and the same bits as with the model at hand."""
 import gzip
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -353,6 +354,19 @@ def test_the_result_is_an_audit_like_any_other(plan, answers, direct, tmp_path):
     assert_same(AuditResult.load(tmp_path / "run"), found)
     other = write(answers.assign(value=answers["value"] + 1), tmp_path / "r.csv")
     with pytest.raises(InputError, match="holds another audit"): score_predictions(plan, other, "mine", training_seed=3, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv", "csv.gz"])
+def test_the_instructions_can_be_followed_to_the_letter(data, prior, how, answers, direct, tmp_path, monkeypatch, format):
+    write_questions(tmp_path / "plan", data, prior, how, format=format, shard_size=200, **OPTIONS)
+    monkeypatch.chdir(tmp_path / "plan")
+    told = Path("PREDICT.md").read_text()
+    assert "48 questions are here twice" in told and "reads 100 residues, cut off on the right" in told
+    exec(told.split("```python\n")[1].split("```")[0], {"my_model": reads_everything})
+    command = shlex.split(told.split("in this folder: `isaac ")[1].split("`")[0])
+    assert CliRunner().invoke(app, command).exit_code == 0
+    found = AuditResult.load("result")
+    assert found.label == "my model" and found.responses.table["value"].equals(direct.responses.table["value"])
 
 
 def call(*arguments): return CliRunner().invoke(app, [str(a) for a in arguments])
