@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FEATURE_COLUMNS', 'FEATURE_TYPES', 'GRID', 'PRIOR_FORMS', 'Found', 'merged', 'assembled', 'Counterparts',
-           'counterparts', 'Features', 'read_features', 'residue', 'prior_from_uniprot', 'load_structure', 'Residues',
-           'residues_of', 'pick_ligand', 'distances', 'Contacts', 'find_contacts', 'prior_from_complex', 'Match',
-           'pattern_matches', 'Motif', 'window_scores', 'motif_matches', 'on_both_strands', 'prior_from_motif',
+           'counterparts', 'UniProtFeatures', 'read_features', 'residue', 'prior_from_uniprot', 'load_structure',
+           'Residues', 'residues_of', 'pick_ligand', 'distances', 'Contacts', 'find_contacts', 'prior_from_complex',
+           'Match', 'pattern_matches', 'Motif', 'window_scores', 'motif_matches', 'on_both_strands', 'prior_from_motif',
            'motif_from_frame', 'read_motifs', 'prior_from_attribution', 'named_prior']
 
 # %% ../nbs/05b_sites.ipynb #74c31ba3
@@ -84,19 +84,19 @@ def counterparts(first: str,  # amino-acid letters
     same = np.array([p >= 0 and a == second[p] for a, p in zip(first, positions, strict=True)], dtype=bool)
     return Counterparts(positions, same, float((positions >= 0).sum() / min(len(first), len(second))))
 
-# %% ../nbs/05b_sites.ipynb #31a396c6
+# %% ../nbs/05b_sites.ipynb #ea69d4b1
 FEATURE_COLUMNS = ["accession", "type", "start", "end", "isoform", "source"]
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class UniProtFeatures:
     "Sequence features by UniProt accession."
     table: pd.DataFrame       # accession, type (lower case), start and end (1-based, both included; missing if not certain), isoform, source
     entries: dict[str, str]   # every accession, secondary ones included → its entry
     sequences: dict[str, str] # entry → its sequence, where a file gives it
     lengths: dict[str, int]   # entry → its length
 
-# %% ../nbs/05b_sites.ipynb #966f76c1
-def _from_json(text: str, where: str) -> Features:
+# %% ../nbs/05b_sites.ipynb #55271e93
+def _from_json(text: str, where: str) -> UniProtFeatures:
     "One entry, a list of them, or the answer to a search of the REST API."
     try: data = json.loads(text)
     except json.JSONDecodeError as error: raise InputError(f"{where} is not valid JSON: {error}") from None
@@ -107,7 +107,7 @@ def _from_json(text: str, where: str) -> Features:
     names = {name: e["primaryAccession"] for e in entries for name in [e["primaryAccession"], *e.get("secondaryAccessions", [])]}
     sequences = {e["primaryAccession"]: e["sequence"]["value"] for e in entries if e.get("sequence", {}).get("value")}
     rows = [_feature(e["primaryAccession"], f) for e in entries for f in e.get("features", [])]
-    return Features(pd.DataFrame(rows, columns=FEATURE_COLUMNS), names, sequences, {a: len(s) for a, s in sequences.items()})
+    return UniProtFeatures(pd.DataFrame(rows, columns=FEATURE_COLUMNS), names, sequences, {a: len(s) for a, s in sequences.items()})
 
 def _feature(accession: str, feature: dict[str, Any]) -> tuple: # in the order of `FEATURE_COLUMNS`
     "One feature of a JSON entry."
@@ -117,8 +117,8 @@ def _feature(accession: str, feature: dict[str, Any]) -> tuple: # in the order o
     about = feature.get("ligand", {}).get("name") or feature.get("description", "")
     return accession, feature.get("type", "").lower(), *ends, place.get("sequence", ""), ", ".join(filter(None, (about, *evidence)))
 
-# %% ../nbs/05b_sites.ipynb #e854dba7
-def _from_gff(text: str, where: str) -> Features:
+# %% ../nbs/05b_sites.ipynb #9bd537b1
+def _from_gff(text: str, where: str) -> UniProtFeatures:
     "GFF3, whose `##sequence-region` lines give the lengths."
     rows, lengths, bad = [], {}, []
     for number, line in enumerate(text.splitlines(), 1):
@@ -133,11 +133,11 @@ def _from_gff(text: str, where: str) -> Features:
         source = ", ".join(filter(None, (says.get("Note") or says.get("ligand", ""), says.get("evidence", "").replace("|", " "))))
         rows.append((columns[0], columns[2].lower(), *ends, "", source))
     if bad: raise InputError("Not GFF3", bad)
-    return Features(pd.DataFrame(rows, columns=FEATURE_COLUMNS), {a: a for a in [*lengths, *(row[0] for row in rows)]}, {}, lengths)
+    return UniProtFeatures(pd.DataFrame(rows, columns=FEATURE_COLUMNS), {a: a for a in [*lengths, *(row[0] for row in rows)]}, {}, lengths)
 
-# %% ../nbs/05b_sites.ipynb #ba54f061
+# %% ../nbs/05b_sites.ipynb #b77cd206
 def read_features(files: str | Path | Sequence[str | Path], # one file or several, GFF3 or JSON
-                 ) -> Features:
+                 ) -> UniProtFeatures:
     "Read UniProt's files. Raises `InputError` for files that cannot be read or are neither."
     read = []
     for path in [files] if isinstance(files, (str, Path)) else files:
@@ -151,11 +151,11 @@ def read_features(files: str | Path | Sequence[str | Path], # one file or severa
     tables = []
     for f in read:
         tables.append(f.table[~f.table.accession.isin(seen)])
-        seen |= set(f.entries.values())
+        seen |= set(f.table.accession)
     together = lambda field: {k: v for f in reversed(read) for k, v in getattr(f, field).items()}
-    return Features(pd.concat(tables, ignore_index=True), together("entries"), together("sequences"), together("lengths"))
+    return UniProtFeatures(pd.concat(tables, ignore_index=True), together("entries"), together("sequences"), together("lengths"))
 
-# %% ../nbs/05b_sites.ipynb #30fd7070
+# %% ../nbs/05b_sites.ipynb #fd4effff
 def _on_sequence(sequence: str, canonical: str, minimum: float) -> tuple[np.ndarray, str] | Found: # positions, −1 where the letters differ; how
     "Where the residues of an entry are in a target, by letters."
     if sequence == canonical: return np.arange(len(sequence)), "by accession, same sequence"
@@ -163,7 +163,7 @@ def _on_sequence(sequence: str, canonical: str, minimum: float) -> tuple[np.ndar
     if aligned.identity < minimum or aligned.coverage < 0.5: return Found("another sequence", "alignment", f"only {aligned}")
     return np.where(aligned.same, aligned.positions, -1), f"by accession, alignment ({aligned})"
 
-def _locate(accession: str, sequence: str, features: Features, minimum: float) -> tuple[np.ndarray, str] | Found:
+def _locate(accession: str, sequence: str, features: UniProtFeatures, minimum: float) -> tuple[np.ndarray, str] | Found:
     "Where the residues of an entry are in a target, or why that cannot be said."
     base, _, isoform = accession.partition("-")
     entry = features.entries.get(base)
@@ -175,8 +175,8 @@ def _locate(accession: str, sequence: str, features: Features, minimum: float) -
     return Found("another sequence", note=f"{entry} has {length or 'an unknown number of'} residues, the target {len(sequence)}; "
                                           "with the entry's JSON they could be aligned")
 
-# %% ../nbs/05b_sites.ipynb #03ea2a0e
-def _place_features(accession: str, sequence: str, features: Features, wanted: set[str], minimum: float) -> Found:
+# %% ../nbs/05b_sites.ipynb #1e5879c1
+def _place_features(accession: str, sequence: str, features: UniProtFeatures, wanted: set[str], minimum: float) -> Found:
     "The features of one target."
     located = _locate(accession, sequence, features, minimum)
     if isinstance(located, Found): return located
@@ -198,10 +198,10 @@ def residue(sequence: str, number: int) -> str: # "T315", or the number alone
     "A residue by its 1-based number."
     return f"{sequence[number - 1:number] if number > 0 else ''}{number}"
 
-# %% ../nbs/05b_sites.ipynb #4b4a2508
+# %% ../nbs/05b_sites.ipynb #3b2d6527
 FEATURE_TYPES = ("binding site", "active site", "nucleotide binding", "metal binding")
 
-def prior_from_uniprot(features: Features | str | Path | Sequence[str | Path], # GFF3 or JSON files
+def prior_from_uniprot(features: UniProtFeatures | str | Path | Sequence[str | Path], # GFF3 or JSON files
                        targets: pd.DataFrame,                     # target_id, sequence, and uniprot if target_id is no accession
                        types: Sequence[str] = FEATURE_TYPES,      # of features, in any case
                        min_identity: float = 0.9,                 # of a target with its own entry
@@ -209,7 +209,7 @@ def prior_from_uniprot(features: Features | str | Path | Sequence[str | Path], #
                       ) -> Prior:
     "Residues with a feature in UniProt. Raises `InputError` for unreadable files and for types that no entry has."
     check_targets(targets)
-    if not isinstance(features, Features): features = read_features(features)
+    if not isinstance(features, UniProtFeatures): features = read_features(features)
     wanted, known = {t.lower() for t in types}, sorted(set(features.table.type))
     if not wanted & set(known):
         raise InputError("No feature is of these types", [Problem("option", "types", t, "not in the files") for t in types],
