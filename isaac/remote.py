@@ -6,7 +6,7 @@
 __all__ = ['SCHEMA', 'Pair', 'Question', 'as_values', 'Patience', 'patient', 'HTTPPredictor', 'ServerError', 'connect',
            'BodyLimit', 'answered', 'from_extra', 'server', 'serving', 'Conversation', 'SubprocessPredictor']
 
-# %% ../nbs/07_remote.ipynb #ec70f96b
+# %% ../nbs/07_remote.ipynb #3a95376b
 import contextlib
 import csv
 import importlib
@@ -14,6 +14,7 @@ import io
 import json
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import threading
@@ -251,7 +252,7 @@ def serving(predictor: Any, # as for `server`
         service.should_exit = True
         thread.join()
 
-# %% ../nbs/07_remote.ipynb #5d778f2f
+# %% ../nbs/07_remote.ipynb #698ae222
 def _start(command: Sequence[str]) -> subprocess.Popen:
     "A process of its own group, with text pipes. Raises `InputError` where the program cannot be started."
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -260,22 +261,29 @@ def _start(command: Sequence[str]) -> subprocess.Popen:
         raise InputError("The program cannot be started", [Problem("model", "command", command[0], error.strerror or str(error))]) from None
 
 def _end(process: subprocess.Popen) -> None:
-    "End a process and those it has started; one that does not end within two seconds is killed."
-    for name in ("SIGTERM", "SIGKILL"):
-        if process.poll() is not None: return
-        if hasattr(os, "killpg"): os.killpg(process.pid, getattr(signal, name))
-        else: process.kill()
+    "End a process, which has two seconds for it, and those it has started."
+    if process.poll() is None:
+        process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired): process.wait(2)
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError): os.killpg(process.pid, signal.SIGKILL)
+    else: process.kill()
+    process.wait()
+
+def _shown(command: Sequence[str]) -> str:
+    "A command, shortened."
+    text = shlex.join(command)
+    return repr(text if len(text) <= 80 else f"{text[:60]}…{text[-19:]}")
 
 def _last_words(text: str) -> str:
     "The end of what a program wrote to its standard error."
     return f"; it last wrote:\n{text.strip()[-1_000:]}" if text.strip() else "; it wrote nothing to its standard error"
 
-# %% ../nbs/07_remote.ipynb #ad44cd21
+# %% ../nbs/07_remote.ipynb #d856c054
 class Conversation:
     "A running program, and what it says."
     def __init__(self, command: Sequence[str]):
-        self.name, self.process = repr(" ".join(command)), _start(command)
+        self.name, self.process = _shown(command), _start(command)
         self.lines, self.said = queue.Queue(), deque(maxlen=20) # lines of standard output, None at its end; of standard error
         self.close = weakref.finalize(self, _end, self.process)
         process, lines, said = self.process, self.lines, self.said
@@ -309,7 +317,7 @@ class Conversation:
         self.listeners[1].join(1)
         return IsaacError(f"{self.name} {what}{_last_words(''.join(self.said))}")
 
-# %% ../nbs/07_remote.ipynb #912a9c7f
+# %% ../nbs/07_remote.ipynb #755ce8f9
 @dataclass(frozen=True, eq=False)
 class SubprocessPredictor(Adapter):
     "A model in another program. Known by the command and `version`; ended with `close`, or when it is no longer needed."
@@ -336,7 +344,7 @@ class SubprocessPredictor(Adapter):
     def identity(self): return Identity("name", (list(self.command), self.version))
 
     @property
-    def _name(self) -> str: return repr(" ".join(self.command))
+    def _name(self) -> str: return _shown(self.command)
 
     def close(self) -> None:
         "End the running program; the next question starts it again."
@@ -363,11 +371,12 @@ class SubprocessPredictor(Adapter):
         rows = csv.DictReader(io.StringIO(out))
         if "value" not in (rows.fieldnames or []):
             raise IsaacError(f"{self._name} wrote no column `value` but {out[:60]!r}{_last_words(said)}")
-        return [_number(row["value"] or "null") for row in rows]
+        return [_number(row["value"]) for row in rows]
 
-# %% ../nbs/07_remote.ipynb #143b2418
+# %% ../nbs/07_remote.ipynb #259e62fe
 def _number(text: str) -> Any:
-    "A number, or the text where it is none."
+    "A number, or the text where it is none; NaN may be written in any way."
+    with contextlib.suppress(ValueError): return float(text)
     try: value = json.loads(text)
     except ValueError: return text
     return value.get("value", text) if isinstance(value, dict) else value
