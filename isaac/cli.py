@@ -7,8 +7,8 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'T
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
            'Matchings', 'Doses', 'Repeats', 'Seeds', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json',
            'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit',
-           'headline', 'print_warnings', 'show_audit', 'plan', 'score', 'study', 'print_comparison', 'comparison_json',
-           'compare', 'serve', 'report']
+           'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan', 'score', 'study',
+           'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #38b4b5a9
 import re
@@ -353,6 +353,46 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     print_table(headline(result), result.manifest["model"]["name"])
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
+
+# %% ../nbs/23_cli.ipynb #c083479b
+@app.command()
+def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+          dataset: Annotated[str | None, typer.Option(help="Ask about molecules and targets of davis, kiba or a file.",
+                                                      show_default="built-in molecules, made-up targets")] = None,
+          sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+          prior: Annotated[str | None, typer.Option(help="With --dataset: klifs or a file, as for isaac audit.", show_default="none")] = None,
+          prior_source: PriorSource = "snapshot",
+          scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+          long: Annotated[int, typer.Option(min=1, help="Residues of the longest sequences asked.")] = 5_000,
+          seed: Annotated[int, typer.Option(help="Of the made-up targets.")] = 0,
+          device: Device = "auto", json: Json = False):
+    """Try whether a model can be audited, and say what each fault would do to an audit.
+
+    Exit code 1 if it fails a check.
+
+    Example: [bold]isaac check my_models:forest[/]
+
+    Example: [bold]isaac check runs/davis/deepdta/seed0 --dataset davis --prior klifs[/]"""
+    from isaac import studies
+    from isaac.checks import check_predictor
+    from isaac.core import InputError, Problem
+    from isaac.plan import validated
+    if prior and not dataset: raise InputError("A prior needs targets", [Problem("option", "prior", prior, "without --dataset")])
+    predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error) if dataset else None
+    placed = studies.load_prior(validated(studies.PriorChoice, name=prior, source=prior_source), data.targets) if prior else None
+    checked = check_predictor(predictor, data and data.drugs, data and data.targets, placed, long=long, seed=seed)
+    show_checks(checked, json)
+    if not checked.passed: raise typer.Exit(1)
+
+# %% ../nbs/23_cli.ipynb #cbdefb63
+def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
+    "What the checks found, for people or for scripts."
+    if as_json: return print_json({"model": checked.model, "passed": checked.passed, "noise": checked.noise, "reads": checked.reads,
+                                   "predictions": checked.predictions, "calls": checked.calls, "checks": checked.frame})
+    print_table(checked.frame[["check", "status", "found"]])
+    for row in checked.frame[checked.frame["consequence"].ne("")].itertuples(): typer.echo(f"{row.check}: {row.consequence}\n")
+    typer.echo(checked.summary())
 
 # %% ../nbs/23_cli.ipynb #20c1b697
 @app.command()
