@@ -123,7 +123,7 @@ def contents(value: Any,                     # anything that can be pickled
     if isinstance(value, (list, tuple)): return ["list", *map(inside, value)]
     return ["object", full_name(type(value)), *map(inside, _saved(value))]
 
-# %% ../nbs/06_predictors.ipynb #73321ebe
+# %% ../nbs/06_predictors.ipynb #5f9f4f7d
 def full_name(thing: Any) -> str: # of a function, class or module; of anything else, that of its class
     "Where a thing was defined."
     if inspect.ismodule(thing): return thing.__name__
@@ -146,7 +146,7 @@ def _fields(array: np.ndarray):
 def _saved(value: Any) -> list:
     "What pickle keeps of an object, apart from its class; nothing where it refuses."
     try: kept = value.__reduce_ex__(4)
-    except TypeError: return []
+    except Exception: return [] # there is no one way to refuse
     return [kept] if isinstance(kept, str) else [*kept[:3], *map(list, (part or () for part in kept[3:5]))]
 
 # %% ../nbs/06_predictors.ipynb #149627e4
@@ -169,7 +169,7 @@ def model_hash(model: Any, # a predictor
     "SHA-256 of the name of the class or function, the declarations, and what `identity` knows."
     return content_hash(full_name(model), vars(reading(model)), *identity(model).parts)
 
-# %% ../nbs/06_predictors.ipynb #61f15867
+# %% ../nbs/06_predictors.ipynb #7138f842
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Adapter:
     "A model from elsewhere. A subclass says how one batch is answered, and by what the model is known."
@@ -189,6 +189,7 @@ class Adapter:
 
     def predict(self, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # float64, shape (pairs,)
         "One number per pair. Raises `InputError` for lists of unequal length, `IsaacError` for a model that fails."
+        if isinstance(smiles, str) or isinstance(sequences, str): raise InputError("Expected lists of texts, got one text")
         smiles, sequences = list(smiles), list(sequences)
         if len(smiles) != len(sequences):
             raise InputError(f"{len(smiles):,} SMILES for {len(sequences):,} sequences; a pair needs one of each")
@@ -244,17 +245,16 @@ def evaluating(module: Any, # torch.nn.Module
     finally:
         for part, training in modes: part.training = training
 
-# %% ../nbs/06_predictors.ipynb #4d702a09
+# %% ../nbs/06_predictors.ipynb #9bf0a9b4
 def on_device(value: Any,  # tensors or arrays, in tuples, lists or dicts
               device: Any, # torch.device
              ) -> Any:     # the same, tensors on the device; what is neither stays
     "The input of a module, where the module is."
     import torch
-    if isinstance(value, Mapping): return {k: on_device(v, device) for k, v in value.items()}
-    if isinstance(value, (tuple, list)): return tuple(on_device(v, device) for v in value) if isinstance(value, tuple) else \
-                                                [on_device(v, device) for v in value]
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf": value = torch.as_tensor(value)
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+    if hasattr(value, "to"): return value.to(device) # also packed sequences, and batches of graphs or tokens
+    if isinstance(value, Mapping): return {k: on_device(v, device) for k, v in value.items()}
+    return type(value)(on_device(v, device) for v in value) if isinstance(value, (tuple, list)) else value
 
 def device_in_use(module: Any): # → torch.device
     "Where a module's first parameter or buffer lies; the CPU where it has none."
@@ -263,7 +263,7 @@ def device_in_use(module: Any): # → torch.device
     import torch
     return next((w.device for w in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
 
-# %% ../nbs/06_predictors.ipynb #7de3ba81
+# %% ../nbs/06_predictors.ipynb #1fe2df7f
 @dataclass(frozen=True, eq=False)
 class TorchPredictor(Adapter):
     "A PyTorch module, asked in evaluation mode, without gradients, on the device where it is."
@@ -276,7 +276,7 @@ class TorchPredictor(Adapter):
         given = on_device(self.encode(smiles, sequences), device_in_use(self.module))
         with evaluating(self.module):
             if isinstance(given, Mapping): returned = self.module(**given)
-            else: returned = self.module(*given) if isinstance(given, tuple) else self.module(given)
+            else: returned = self.module(*given) if type(given) is tuple else self.module(given)
             return self.output(returned) if self.output else returned
 
     def identity(self): return Identity("content", (contents(self.module), contents(self.encode), contents(self.output)))
@@ -312,12 +312,15 @@ class Composition:
         words = windows[(windows >= 0).all(axis=1)] @ n**np.arange(k)[::-1]
         return np.bincount(words, minlength=n**k) / len(windows)
 
-# %% ../nbs/06_predictors.ipynb #a8b7c6c5
+# %% ../nbs/06_predictors.ipynb #5a6429a3
 @dataclass(frozen=True)
 class Features:
     "The features of pairs: those of the drug beside those of the target, each distinct text once."
     drug: Callable[[Sequence[str]], np.ndarray] | None = None   # SMILES → matrix, one row each; None = the drug is not read
     target: Callable[[Sequence[str]], np.ndarray] | None = None # sequences → matrix, one row each
+
+    def __post_init__(self):
+        if self.drug is None and self.target is None: raise InputError("There are no features", advice="Give those of the drug, the target or both")
 
     def __call__(self, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # shape (pairs, features)
         return np.hstack([_each_once(part, texts) for part, texts in ((self.drug, smiles), (self.target, sequences)) if part is not None])

@@ -279,7 +279,7 @@ def _last_words(text: str) -> str:
     "The end of what a program wrote to its standard error."
     return f"; it last wrote:\n{text.strip()[-1_000:]}" if text.strip() else "; it wrote nothing to its standard error"
 
-# %% ../nbs/07_remote.ipynb #d856c054
+# %% ../nbs/07_remote.ipynb #bdff7524
 class Conversation:
     "A running program, and what it says."
     def __init__(self, command: Sequence[str]):
@@ -299,7 +299,8 @@ class Conversation:
             with contextlib.suppress(OSError, ValueError): # it has ended, which the reader reports
                 self.process.stdin.write(text)
                 self.process.stdin.flush()
-        threading.Thread(target=send, daemon=True).start()
+        self.writer = threading.Thread(target=send, daemon=True)
+        self.writer.start()
 
     def read(self, timeout: float) -> list[str]: # seconds for all of them
         "The lines before the next empty one. Raises `IsaacError` when time is up or the program has ended."
@@ -307,9 +308,12 @@ class Conversation:
         while True:
             try: line = self.lines.get(timeout=max(until - time.monotonic(), 0))
             except queue.Empty: raise self.failure(f"had not finished its answer after {timeout:g} s") from None
-            if line == "": return lines
+            if line == "": break
             if line is None: raise self.failure(f"ended with exit code {self.process.wait()} after {len(lines):,} lines of its answer")
             lines.append(line)
+        self.writer.join(max(until - time.monotonic(), 0))
+        if self.writer.is_alive(): raise self.failure("answered before it had read its questions")
+        return lines
 
     def failure(self, what: str) -> IsaacError:
         "An error with the program's last words; the program is ended."
