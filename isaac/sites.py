@@ -54,13 +54,14 @@ def assembled(name: str, targets: pd.DataFrame, found: Iterable[Found]) -> Prior
         coverage.append((target, len(f.rows), f.exact, f.gaps, f.method, f.status, f.note))
     return Prior(name, pd.DataFrame(rows, columns=TABLE_COLUMNS), pd.DataFrame(coverage, columns=COVERAGE_COLUMNS)).check(targets)
 
-# %% ../nbs/05b_sites.ipynb #5fbb61e1
+# %% ../nbs/05b_sites.ipynb #6d5152ff
 @dataclass(frozen=True, eq=False)
 class Counterparts:
     "Where the residues of one sequence are in another."
     positions: np.ndarray # per residue of the first: 0-based residue of the second, −1 = none
     same: np.ndarray      # bool, per residue of the first: aligned with its own letter
     coverage: float       # aligned share of the shorter sequence
+    score: int            # of the alignment, half-bits
 
     @property
     def identity(self) -> float:
@@ -69,7 +70,7 @@ class Counterparts:
 
     def __str__(self) -> str: return f"{self.identity:.0%} identical over {self.coverage:.0%}"
 
-# %% ../nbs/05b_sites.ipynb #1bbbea66
+# %% ../nbs/05b_sites.ipynb #16a3cd63
 def counterparts(first: str,  # amino-acid letters
                  second: str, # amino-acid letters
                 ) -> Counterparts:
@@ -78,11 +79,12 @@ def counterparts(first: str,  # amino-acid letters
     from biotite.sequence.align import SubstitutionMatrix, align_optimal
     rare = str.maketrans("UOJ", "XXX") # letters that BLOSUM62 does not know
     pair = [ProteinSequence(s.translate(rare)) for s in (first, second)]
-    trace = align_optimal(*pair, SubstitutionMatrix.std_protein_matrix(), (-10, -1), terminal_penalty=False, max_number=1)[0].trace
+    best = align_optimal(*pair, SubstitutionMatrix.std_protein_matrix(), (-10, -1), terminal_penalty=False, max_number=1)[0]
+    trace = best.trace
     positions = np.full(len(first), -1)
     positions[trace[trace[:, 0] >= 0, 0]] = trace[trace[:, 0] >= 0, 1]
     same = np.array([p >= 0 and a == second[p] for a, p in zip(first, positions, strict=True)], dtype=bool)
-    return Counterparts(positions, same, float((positions >= 0).sum() / min(len(first), len(second))))
+    return Counterparts(positions, same, float((positions >= 0).sum() / min(len(first), len(second))), best.score)
 
 # %% ../nbs/05b_sites.ipynb #ea69d4b1
 FEATURE_COLUMNS = ["accession", "type", "start", "end", "isoform", "source"]
@@ -311,13 +313,13 @@ def find_contacts(structure, ligand: str, cutoff: float, chain: str | None = Non
     return Contacts(chain, "".join(own.letter), tuple(own.number), tuple(np.flatnonzero(own.distance <= cutoff)),
                     tuple(f"{r.chain}/{r.letter}{r.number}" for r in elsewhere.itertuples()), f"{which} at {cutoff:g} Å, chain {chain}")
 
-# %% ../nbs/05b_sites.ipynb #15a6a167
-def _place_contacts(contacts: Contacts, sequence: str, min_identity: float, min_coverage: float) -> Found:
+# %% ../nbs/05b_sites.ipynb #9f5b82a8
+def _place_contacts(contacts: Contacts, sequence: str, min_score: float, min_coverage: float) -> Found:
     "The contacts of a structure on one target."
     aligned = counterparts(contacts.sequence, sequence)
     method = f"alignment with chain {contacts.chain} ({aligned})"
-    if aligned.identity < min_identity or aligned.coverage < min_coverage:
-        return Found("no relative", method, f"needs {min_identity:.0%} identical over {min_coverage:.0%}")
+    if aligned.score < min_score or aligned.coverage < min_coverage:
+        return Found("no relative", method, f"score {aligned.score}; needed are {min_score:g}, over {min_coverage:.0%}")
     placed = [i for i in contacts.touching if aligned.positions[i] >= 0]
     lost = [contacts.sequence[i] + contacts.numbers[i] for i in contacts.touching if aligned.positions[i] < 0]
     rows = merged((aligned.positions[i], contacts.numbers[i], contacts.sequence[i], contacts.source) for i in placed)
@@ -326,13 +328,13 @@ def _place_contacts(contacts: Contacts, sequence: str, min_identity: float, min_
     status = "not placed" if not rows else "homology" if aligned.identity < 0.9 else "partial" if lost else "placed"
     return Found(status, method, "; ".join(notes), rows, int(aligned.same[placed].sum()), len(lost))
 
-# %% ../nbs/05b_sites.ipynb #80c1701b
+# %% ../nbs/05b_sites.ipynb #9876202f
 def prior_from_complex(structure,                  # PDB, mmCIF or BinaryCIF file, or biotite's AtomArray
                        ligand: str,                # name, or name/chain/number where there are several
                        targets: pd.DataFrame,      # target_id, sequence
                        cutoff: float = 5.0,        # Å, between heavy atoms
                        chain: str | None = None,   # of the protein; None: the one with most contacts
-                       min_identity: float = 0.3,  # of a target with the chain, over aligned residues
+                       min_score: float = 80,      # of the alignment of a target with the chain; strangers score up to 50
                        min_coverage: float = 0.5,  # aligned share of the shorter of the two
                        name: str = "complex",
                       ) -> Prior:
@@ -340,7 +342,7 @@ def prior_from_complex(structure,                  # PDB, mmCIF or BinaryCIF fil
     check_targets(targets)
     if not cutoff > 0: raise InputError("Unusable cutoff", [Problem("option", "cutoff", cutoff, "not above 0 Å")])
     contacts = find_contacts(load_structure(structure) if isinstance(structure, (str, Path)) else structure, ligand, cutoff, chain)
-    found = {s: _place_contacts(contacts, s, min_identity, min_coverage) for s in targets.sequence.unique()}
+    found = {s: _place_contacts(contacts, s, min_score, min_coverage) for s in targets.sequence.unique()}
     return assembled(name, targets, [found[s] for s in targets.sequence])
 
 # %% ../nbs/05b_sites.ipynb #37d71812
