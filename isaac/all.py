@@ -1,6 +1,7 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
 from isaac.audit import AuditConfig, AuditResult, Comparison, Endpoint, audit, compare
+from isaac.checks import CheckReport, check_predictor
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.exchange import load_questions, score_predictions, write_questions
@@ -21,5 +22,6 @@ from isaac.sites import (
     read_motifs,
 )
 from isaac.studies import StudyConfig, StudyResult, load_checkpoint, load_study, run_study, study_names, untrained_null
+from isaac.tables import Preview, TableOptions, preview, read_dataset
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -7,8 +7,8 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'T
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
            'Matchings', 'Doses', 'Repeats', 'Seeds', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json',
            'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit',
-           'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan', 'score', 'study',
-           'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
+           'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan', 'score', 'validate',
+           'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #38b4b5a9
 import re
@@ -136,8 +136,9 @@ def fetch(groups: Annotated[list[str], typer.Argument(metavar="GROUP...", help="
     print_table(files)
     typer.echo(f"{len(files)} files, each with the SHA-256 it should have.")
 
-# %% ../nbs/23_cli.ipynb #4c5f0a6b
-def assignments(values: list[str], # KEY=VALUE
+# %% ../nbs/23_cli.ipynb #f455a7e0
+def assignments(values: list[str],   # KEY=VALUE
+                option: str = "set", # that they were given with
                ) -> dict[str, Any]: # VALUE read as JSON, or as text where it is none
     "Settings as given on a command line. Raises `InputError` naming everything of another form, and every key given twice."
     import json
@@ -146,8 +147,8 @@ def assignments(values: list[str], # KEY=VALUE
     found, wrong = {}, []
     for text in values:
         key, is_set, value = text.partition("=")
-        if not key or not is_set: wrong.append(Problem("option", "set", text, "not KEY=VALUE"))
-        if key in found: wrong.append(Problem("option", "set", text, "given before"))
+        if not key or not is_set: wrong.append(Problem("option", option, text, "not KEY=VALUE"))
+        if key in found: wrong.append(Problem("option", option, text, "given before"))
         try: found[key] = json.loads(value)
         except json.JSONDecodeError: found[key] = value
     if wrong: raise InputError("Settings cannot be read", wrong)
@@ -447,6 +448,48 @@ def score(questions: Annotated[Path, typer.Argument(metavar="FOLDER", help="What
     from isaac.exchange import score_predictions
     out = out or _run_directory(name, training_seed)
     show_audit(score_predictions(questions, predictions, name, training_seed=training_seed, out=out), out, json)
+
+# %% ../nbs/23_cli.ipynb #a96bdfb8
+@app.command()
+def validate(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .txt (perhaps .gz), .parquet or .xlsx file of pairs.")],
+             column: Annotated[list[str], typer.Option(metavar="OURS=YOURS", help="Which column is what: smiles=Drug; affinity=null if there is "
+                               "none. Ours: smiles, sequence, affinity, drug_id, target_id, censored, fold. Can be repeated.")] = [], # noqa: B006
+             unit: Annotated[str | None, typer.Option(help="M, mM, uM, nM, pM, kcal/mol, kJ/mol, pKd, pKi, pIC50, binary, or a scale of your own, "
+                                                      "where larger is tighter.", show_default="as the column's name says")] = None,
+             measure: Annotated[str | None, typer.Option(help="What a concentration is: Kd, Ki, IC50 or EC50.")] = None,
+             temperature: Annotated[float, typer.Option(help="Of binding energies, in kelvin.")] = 298.15,
+             fasta: Annotated[Path | None, typer.Option(help="Sequences, which the table names in target_id.")] = None,
+             sdf: Annotated[Path | None, typer.Option(help="Molecules, which the table names in drug_id.")] = None,
+             sdf_id: Annotated[str | None, typer.Option(help="The property of a molecule that holds its id.", show_default="its title")] = None,
+             duplicates: Annotated[str, typer.Option(help="Pairs with several affinities: raise, keep, mean or median.")] = "raise",
+             encoding: Annotated[str, typer.Option(help="Of a text file.")] = "utf-8",
+             delimiter: Annotated[str | None, typer.Option(help="Of a text file.", show_default="comma in .csv, tab in .tsv and .txt")] = None,
+             sheet: Annotated[str | None, typer.Option(help="Of a workbook.", show_default="the first")] = None,
+             rows: Annotated[int | None, typer.Option(help="Look at the first rows only.", show_default="all")] = None,
+             json: Json = False):
+    """Read a file of pairs as training and auditing would, and list everything that is wrong with it.
+
+    Rows are numbered as in a spreadsheet: the header is row 1. Exit code 2 if any cannot be used.
+
+    Example: [bold]isaac validate pairs.csv --column smiles=Drug --unit nM --measure Kd[/]"""
+    from isaac.tables import preview
+    columns = {ours: theirs if theirs is None else str(theirs) for ours, theirs in assignments(column, "column").items()}
+    look = preview(file, rows, duplicates, columns=columns, unit=unit, measure=measure, temperature=temperature, fasta=fasta, sdf=sdf, sdf_id=sdf_id,
+                   encoding=encoding, delimiter=delimiter and delimiter.replace("\\t", "\t"), sheet=sheet)
+    if json: print_json(vars(look) | {"problems": look.table})
+    else: show_preview(look)
+    if look.problems: raise typer.Exit(2)
+
+# %% ../nbs/23_cli.ipynb #84894c65
+def show_preview(look, most: int = 100) -> None: # a `Preview`; `most`: problems that are listed
+    "What a file looks like, for people."
+    for note in look.notes: typer.echo(f"{note[0].upper()}{note[1:]}.")
+    print_table(look.counts, look.name if look.complete else f"{look.name}, first rows")
+    print_table(look.distributions)
+    for doubt in look.doubts: typer.echo(f"Warning: {doubt}.")
+    if look.problems: print_table(look.table.astype(str)[:most], f"{len(look.problems):,} problems")
+    if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: --json lists all of them.")
+    if not look.problems: typer.echo("No problems.")
 
 # %% ../nbs/23_cli.ipynb #06ea8d7a
 @app.command()

@@ -61,7 +61,7 @@ def _is_encoding(name: str) -> bool:
     try: return bool(codecs.lookup(name))
     except LookupError: return False
 
-# %% ../nbs/04_tables.ipynb #fdbb1139
+# %% ../nbs/04_tables.ipynb #efe51191
 DELIMITERS = {"csv": ",", "tsv": "\t", "txt": "\t"}
 FORMATS = (*DELIMITERS, "parquet", "xlsx")
 SIGNATURES = {b"PAR1": "Parquet", b"PK\x03\x04": "an Excel workbook or another zip archive", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -69,9 +69,9 @@ SIGNATURES = {b"PAR1": "Parquet", b"PK\x03\x04": "an Excel workbook or another z
 
 def is_table(name: str | Path) -> bool:
     "Whether a file's name is that of a table: .csv, .tsv or .txt, each perhaps with .gz, .parquet or .xlsx."
-    return _format(Path(name)) in FORMATS
+    return _format(Path(name)) in (DELIMITERS if _packed(Path(name)) else FORMATS)
 
-def _format(path: Path) -> str: return path.name.lower().removesuffix(".gz").rpartition(".")[2]
+def _format(path: Path) -> str: return Path(path.name.lower().removesuffix(".gz")).suffix[1:]
 def _packed(path: Path) -> bool: return path.name.lower().endswith(".gz")
 
 def _unreadable(path: Path, reason: str, advice: str = "") -> InputError:
@@ -120,15 +120,15 @@ def _other_delimiter(header: str, delimiter: str) -> str:
     other = next((d for d in ",;\t|" if d in header), "")
     return f"The header has no {delimiter!r}, but {other!r}: pass delimiter={other!r}" if other and delimiter not in header else ""
 
-# %% ../nbs/04_tables.ipynb #8aeb4560
+# %% ../nbs/04_tables.ipynb #f2c5d00b
 def _sheet_grid(path: Path, options: TableOptions, rows: int | None) -> tuple[pd.DataFrame, list[str]]:
     "The cells of a sheet, header included, and what is to be said about the choice of the sheet."
     try:
         with pd.ExcelFile(path, engine="openpyxl") as book:
             names = book.sheet_names
             if options.sheet not in (None, *names): raise _unreadable(path, f"has no sheet {options.sheet!r}", f"It has: {', '.join(names)}")
-            grid = book.parse(options.sheet or names[0], header=None, dtype=object, keep_default_na=False, na_values=[""],
-                              nrows=None if rows is None else rows + 1)
+            grid = pd.read_excel(book, sheet_name=options.sheet or names[0], header=None, dtype=object, keep_default_na=False, na_values=[""],
+                                 nrows=None if rows is None else rows + 1)
     except ImportError as error: raise IsaacError("Excel files need the package openpyxl: pip install 'isaac-audit[excel]'") from error
     except (zipfile.BadZipFile, KeyError, OSError) as error: raise _unreadable(path, f"no Excel workbook: {error}") from None
     return grid, [f"sheet {names[0]!r} of {', '.join(map(repr, names))} was read"] if len(names) > 1 and options.sheet is None else []
