@@ -9,10 +9,11 @@ __all__ = ['Predictor', 'TwoTower', 'Reading', 'reading', 'visible_range', 'as_n
            'target_then_drug', 'spaced_target_then_drug', 'HuggingFacePredictor', 'declare', 'find_object',
            'load_predictor']
 
-# %% ../nbs/06_predictors.ipynb #0e0cca31
+# %% ../nbs/06_predictors.ipynb #508b24bb
 import contextlib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -104,7 +105,7 @@ def to_linear(values: np.ndarray, # predictions, shape (pairs,)
     inside = np.clip(values, 1e-7, 1 - 1e-7)
     return np.log(inside) - np.log1p(-inside), int((inside != values).sum())
 
-# %% ../nbs/06_predictors.ipynb #17ab3c59
+# %% ../nbs/06_predictors.ipynb #ccf15a09
 def contents(value: Any,                     # anything that can be pickled
              above: tuple[int, ...] = (),    # what it lies in, by id
             ):                               # texts, numbers, bytes, arrays, lists and dicts, for `content_hash`
@@ -115,7 +116,7 @@ def contents(value: Any,                     # anything that can be pickled
     inside = lambda part: contents(part, (*above, id(value)))
     if inspect.ismethod(value): return ["method", full_name(value), inside(value.__self__)]
     if hasattr(value, "__qualname__") or inspect.ismodule(value): return ["name", full_name(value)]
-    if hasattr(value, "state_dict"): return ["module", full_name(type(value)), str(getattr(value, "config", "")), _weights(value)]
+    if hasattr(value, "state_dict"): return ["module", full_name(type(value)), _described(value), _weights(value)]
     if hasattr(value, "detach"): return ["tensor", *_tensor(value)]
     if isinstance(value, np.ndarray): return inside(_fields(value))
     if isinstance(value, dict): return ["dict", *sorted(([inside(k), inside(v)] for k, v in value.items()), key=content_hash)]
@@ -123,20 +124,28 @@ def contents(value: Any,                     # anything that can be pickled
     if isinstance(value, (list, tuple)): return ["list", *map(inside, value)]
     return ["object", full_name(type(value)), *map(inside, _saved(value))]
 
-# %% ../nbs/06_predictors.ipynb #5f9f4f7d
+# %% ../nbs/06_predictors.ipynb #3c68cb52
 def full_name(thing: Any) -> str: # of a function, class or module; of anything else, that of its class
     "Where a thing was defined."
     if inspect.ismodule(thing): return thing.__name__
     kind = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{kind.__module__}.{kind.__qualname__}"
 
+# %% ../nbs/06_predictors.ipynb #d71c0d10
 def _tensor(weights) -> tuple[str, list[int], bytes]:
     "Type, shape and raw bytes of a tensor of any type, bfloat16 included."
     import torch
     return str(weights.dtype), list(weights.shape), weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
-def _weights(module) -> dict: return {name: _tensor(w) for name, w in module.state_dict().items()}
+def _weights(module) -> dict:
+    "Parameters and buffers by name, and what else a module keeps with them."
+    return {name: _tensor(w) if hasattr(w, "detach") else contents(w) for name, w in module.state_dict().items()}
 
+def _described(module) -> list[str]:
+    "Layers and configuration, without addresses in memory."
+    return [re.sub(r" at 0x[0-9a-f]+", "", str(part)) for part in (module, getattr(module, "config", ""))]
+
+# %% ../nbs/06_predictors.ipynb #81f8f7b6
 def _fields(array: np.ndarray):
     "An array whose bytes are all meant."
     if array.dtype.names: return {name: array[name] for name in array.dtype.names}
@@ -211,13 +220,14 @@ class FunctionPredictor(Adapter):
         name = full_name(self.function)
         return Identity("content", (name, contents(owner))) if hasattr(owner, "state_dict") else Identity("name", (name, self.version))
 
-# %% ../nbs/06_predictors.ipynb #a3624b85
+# %% ../nbs/06_predictors.ipynb #845312b1
 def _takes(function: Any, *arguments) -> bool: # whether it can be called with them
     try: inspect.signature(function).bind(*arguments)
     except TypeError: return False
     except ValueError: return True # a builtin that does not tell
     return True
 
+# %% ../nbs/06_predictors.ipynb #5dcfa40f
 def as_predictor(model: Any, # an object with `predict`, or a callable (smiles, sequences) → numbers
                 ) -> Predictor:
     "`model` itself if it can predict, else the callable wrapped. Raises `InputError` for anything else."
@@ -245,7 +255,7 @@ def evaluating(module: Any, # torch.nn.Module
     finally:
         for part, training in modes: part.training = training
 
-# %% ../nbs/06_predictors.ipynb #9bf0a9b4
+# %% ../nbs/06_predictors.ipynb #3b63d1ac
 def on_device(value: Any,  # tensors or arrays, in tuples, lists or dicts
               device: Any, # torch.device
              ) -> Any:     # the same, tensors on the device; what is neither stays
@@ -256,6 +266,7 @@ def on_device(value: Any,  # tensors or arrays, in tuples, lists or dicts
     if isinstance(value, Mapping): return {k: on_device(v, device) for k, v in value.items()}
     return type(value)(on_device(v, device) for v in value) if isinstance(value, (tuple, list)) else value
 
+# %% ../nbs/06_predictors.ipynb #842457fd
 def device_in_use(module: Any): # → torch.device
     "Where a module's first parameter or buffer lies; the CPU where it has none."
     import itertools
@@ -360,7 +371,7 @@ class SklearnPredictor(Adapter):
 
     def identity(self): return Identity("content", (contents(self.estimator), contents(self.featurize), str(self.positive)))
 
-# %% ../nbs/06_predictors.ipynb #22a2d88f
+# %% ../nbs/06_predictors.ipynb #2449097b
 def _check_fitted(estimator: Any) -> None:
     "Raise `InputError` unless it is a fitted regressor or classifier."
     from sklearn.base import is_classifier, is_regressor
@@ -372,6 +383,7 @@ def _check_fitted(estimator: Any) -> None:
     try: check_is_fitted(estimator)
     except NotFittedError: raise InputError(f"{kind} is not fitted", advice="Call its fit, or load the one that was fitted") from None
 
+# %% ../nbs/06_predictors.ipynb #cb484874
 def _sklearn_scale(estimator: Any, declared: str | None) -> tuple[str, Problem | None]:
     "The scale of what will be asked for, and why it cannot be had."
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
@@ -454,7 +466,7 @@ def declare(model: Any,  # a predictor or function; stays as it is
         raise InputError(f"{type(model).__name__} keeps its declarations: {error}", advice="Change them in its code") from None
     return changed
 
-# %% ../nbs/06_predictors.ipynb #1067ab2b
+# %% ../nbs/06_predictors.ipynb #b388d7d9
 def find_object(spec: str, # MODULE:OBJECT; the object may be an attribute of another, dots between
                ) -> Any:
     "Import an object. Raises `InputError` where there is none of that name, `IsaacError` where the import fails."
@@ -468,13 +480,15 @@ def find_object(spec: str, # MODULE:OBJECT; the object may be an attribute of an
             raise InputError("There is no such module", [Problem("argument", "model", spec, f"no module {error.name!r}")],
                              "It is looked for in the working directory and among the installed packages") from None
         raise IsaacError(f"Importing {name} failed: {type(error).__name__}: {error}") from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            public = [n for n in vars(found) if not n.startswith("_")] if hasattr(found, "__dict__") else []
-            raise InputError("There is no such object", [Problem("argument", "model", spec, f"{full_name(found)} has no {part!r}")],
-                             f"It has: {', '.join(public[:20]) or 'nothing'}")
-        found = getattr(found, part)
+    for part in path.split("."): found = _part(found, part, spec)
     return found
+
+def _part(whole: Any, name: str, spec: str) -> Any:
+    "An attribute."
+    if hasattr(whole, name): return getattr(whole, name)
+    public = [n for n in vars(whole) if not n.startswith("_")] if hasattr(whole, "__dict__") else []
+    raise InputError("There is no such object", [Problem("argument", "model", spec, f"{full_name(whole)} has no {name!r}")],
+                     f"It has: {', '.join(public[:20]) or 'nothing'}")
 
 # %% ../nbs/06_predictors.ipynb #c893d606
 def load_predictor(spec: str,  # MODULE:OBJECT, or an http(s) address

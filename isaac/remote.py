@@ -64,7 +64,7 @@ def as_values(answers: Any,  # decoded JSON
     if wrong: raise IsaacError(f"{source} answered {', '.join(wrong[:5])}{' …' * (len(wrong) > 5)}, not a number")
     return np.array([np.nan if v is None else v for v in answers], dtype=float)
 
-# %% ../nbs/07_remote.ipynb #1dfcfa84
+# %% ../nbs/07_remote.ipynb #21bef6c7
 class Patience(Retry):
     "Repeat after failed connections and 502, 503, 504; never after silence."
     RETRY_AFTER_STATUS_CODES = frozenset({502, 503, 504})
@@ -78,6 +78,7 @@ class Patience(Retry):
         asked = super().get_retry_after(response)
         return None if asked is None else min(asked, self.MOST_SECONDS)
 
+# %% ../nbs/07_remote.ipynb #0455da5b
 def patient(retries: int, backoff: float) -> Patience:
     "At most `retries` repetitions, after backoff, 2 backoff, 4 backoff … seconds."
     return Patience(total=retries, redirect=False, status_forcelist=Patience.RETRY_AFTER_STATUS_CODES, allowed_methods=None,
@@ -189,13 +190,14 @@ class BodyLimit:
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": said})
 
-# %% ../nbs/07_remote.ipynb #ff251283
+# %% ../nbs/07_remote.ipynb #9a48e964
 def answered(model: Predictor, question: Question, max_pairs: int) -> list[float | None]: # None where not finite
     "The answer to a question. Raises `InputError` for too many pairs."
     if len(question.pairs) > max_pairs: raise InputError(f"{len(question.pairs):,} pairs are more than the {max_pairs:,} of one question")
     values = as_numbers(model.predict([p.smiles for p in question.pairs], [p.sequence for p in question.pairs]), len(question.pairs))
     return [float(v) if np.isfinite(v) else None for v in values]
 
+# %% ../nbs/07_remote.ipynb #ec7f0662
 def from_extra(name: str, extra: str): # the module
     "Import what only an extra brings. Raises `IsaacError` that says how to install it."
     try: return importlib.import_module(name)
@@ -252,7 +254,7 @@ def serving(predictor: Any, # as for `server`
         service.should_exit = True
         thread.join()
 
-# %% ../nbs/07_remote.ipynb #698ae222
+# %% ../nbs/07_remote.ipynb #48242b57
 def _start(command: Sequence[str]) -> subprocess.Popen:
     "A process of its own group, with text pipes. Raises `InputError` where the program cannot be started."
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
@@ -272,14 +274,15 @@ def _end(process: subprocess.Popen) -> None:
 
 def _shown(command: Sequence[str]) -> str:
     "A command, shortened."
-    text = shlex.join(command)
-    return repr(text if len(text) <= 80 else f"{text[:60]}…{text[-19:]}")
+    text = " ".join(shlex.join(command).split())
+    return f"`{text}`" if len(text) <= 80 else f"`{text[:60]}…{text[-19:]}`"
 
+# %% ../nbs/07_remote.ipynb #5d889f35
 def _last_words(text: str) -> str:
     "The end of what a program wrote to its standard error."
     return f"; it last wrote:\n{text.strip()[-1_000:]}" if text.strip() else "; it wrote nothing to its standard error"
 
-# %% ../nbs/07_remote.ipynb #bdff7524
+# %% ../nbs/07_remote.ipynb #2797d3fe
 class Conversation:
     "A running program, and what it says."
     def __init__(self, command: Sequence[str]):
@@ -293,35 +296,38 @@ class Conversation:
         self.listeners = [threading.Thread(target=f, daemon=True) for f in (listen, lambda: said.extend(process.stderr))]
         for thread in self.listeners: thread.start()
 
-    def write(self, text: str) -> None:
-        "Send text without waiting until it is read."
-        def send():
-            with contextlib.suppress(OSError, ValueError): # it has ended, which the reader reports
-                self.process.stdin.write(text)
-                self.process.stdin.flush()
-        self.writer = threading.Thread(target=send, daemon=True)
-        self.writer.start()
-
-    def read(self, timeout: float) -> list[str]: # seconds for all of them
-        "The lines before the next empty one. Raises `IsaacError` when time is up or the program has ended."
-        lines, until = [], time.monotonic() + timeout
-        while True:
-            try: line = self.lines.get(timeout=max(until - time.monotonic(), 0))
-            except queue.Empty: raise self.failure(f"had not finished its answer after {timeout:g} s") from None
-            if line == "": break
-            if line is None: raise self.failure(f"ended with exit code {self.process.wait()} after {len(lines):,} lines of its answer")
-            lines.append(line)
-        self.writer.join(max(until - time.monotonic(), 0))
-        if self.writer.is_alive(): raise self.failure("answered before it had read its questions")
-        return lines
-
     def failure(self, what: str) -> IsaacError:
         "An error with the program's last words; the program is ended."
         self.close()
         self.listeners[1].join(1)
         return IsaacError(f"{self.name} {what}{_last_words(''.join(self.said))}")
 
-# %% ../nbs/07_remote.ipynb #755ce8f9
+# %% ../nbs/07_remote.ipynb #b0e03aff
+@patch_to(Conversation)
+def write(self: Conversation, text: str) -> None:
+    "Send text without waiting until it is read."
+    def send():
+        with contextlib.suppress(OSError, ValueError): # it has ended, which the reader reports
+            self.process.stdin.write(text)
+            self.process.stdin.flush()
+    self.writer = threading.Thread(target=send, daemon=True)
+    self.writer.start()
+
+@patch_to(Conversation)
+def read(self: Conversation, timeout: float) -> list[str]: # seconds for all of them
+    "The lines before the next empty one. Raises `IsaacError` when time is up or the program has ended."
+    lines, until = [], time.monotonic() + timeout
+    while True:
+        try: line = self.lines.get(timeout=max(until - time.monotonic(), 0))
+        except queue.Empty: raise self.failure(f"had not finished its answer after {timeout:g} s") from None
+        if line == "": break
+        if line is None: raise self.failure(f"ended with exit code {self.process.wait()} after {len(lines):,} lines of its answer")
+        lines.append(line)
+    self.writer.join(max(until - time.monotonic(), 0))
+    if self.writer.is_alive(): raise self.failure("answered before it had read its questions")
+    return lines
+
+# %% ../nbs/07_remote.ipynb #ef6564ff
 @dataclass(frozen=True, eq=False)
 class SubprocessPredictor(Adapter):
     "A model in another program. Known by the command and `version`; ended with `close`, or when it is no longer needed."
@@ -354,28 +360,32 @@ class SubprocessPredictor(Adapter):
         "End the running program; the next question starts it again."
         while self._talks: self._talks.pop().close()
 
-    def _by_jsonl(self, pairs: list[dict]) -> list:
-        if not self._talks: self._talks.append(Conversation(self.command))
-        talk = self._talks[0]
-        try:
-            talk.write("".join(json.dumps(pair) + "\n" for pair in pairs) + "\n")
-            return [_number(line) for line in talk.read(self.timeout)]
-        except BaseException: # what it would say next belongs to this question
-            self.close()
-            raise
+# %% ../nbs/07_remote.ipynb #a7679429
+@patch_to(SubprocessPredictor)
+def _by_jsonl(self: SubprocessPredictor, pairs: list[dict]) -> list:
+    "The answer of the running program."
+    if not self._talks: self._talks.append(Conversation(self.command))
+    talk = self._talks[0]
+    try:
+        talk.write("".join(json.dumps(pair) + "\n" for pair in pairs) + "\n")
+        return [_number(line) for line in talk.read(self.timeout)]
+    except BaseException: # also Ctrl-C
+        self.close()
+        raise
 
-    def _by_csv(self, pairs: list[dict]) -> list:
-        process = _start(self.command)
-        try: out, said = process.communicate(_csv(pairs), self.timeout)
-        except subprocess.TimeoutExpired as slow:
-            said = slow.stderr.decode("utf-8", "replace") if isinstance(slow.stderr, bytes) else slow.stderr or ""
-            raise IsaacError(f"{self._name} had not finished after {self.timeout:g} s{_last_words(said)}") from None
-        finally: _end(process)
-        if process.returncode: raise IsaacError(f"{self._name} ended with exit code {process.returncode}{_last_words(said)}")
-        rows = csv.DictReader(io.StringIO(out))
-        if "value" not in (rows.fieldnames or []):
-            raise IsaacError(f"{self._name} wrote no column `value` but {out[:60]!r}{_last_words(said)}")
-        return [_number(row["value"]) for row in rows]
+@patch_to(SubprocessPredictor)
+def _by_csv(self: SubprocessPredictor, pairs: list[dict]) -> list:
+    "The answer of a new process."
+    process = _start(self.command)
+    try: out, said = process.communicate(_csv(pairs), self.timeout)
+    except subprocess.TimeoutExpired as slow:
+        said = slow.stderr.decode("utf-8", "replace") if isinstance(slow.stderr, bytes) else slow.stderr or ""
+        raise IsaacError(f"{self._name} had not finished after {self.timeout:g} s{_last_words(said)}") from None
+    finally: _end(process)
+    if process.returncode: raise IsaacError(f"{self._name} ended with exit code {process.returncode}{_last_words(said)}")
+    rows = csv.DictReader(io.StringIO(out))
+    if "value" not in (rows.fieldnames or []): raise IsaacError(f"{self._name} wrote no column `value` but {out[:60]!r}{_last_words(said)}")
+    return [_number(row["value"]) for row in rows]
 
 # %% ../nbs/07_remote.ipynb #259e62fe
 def _number(text: str) -> Any:
