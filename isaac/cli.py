@@ -245,7 +245,7 @@ def endpoint(text: str, # operator/matching/dose or operator/matching/dose/score
         raise InputError("The primary endpoint cannot be read", [Problem("option", "primary", text, "not operator/matching/dose")])
     return dict(zip(("operator", "matching", "dose", "score"), [*parts[:2], *several(parts[2:3]), *parts[3:]], strict=False))
 
-# %% ../nbs/23_cli.ipynb #a575370a
+# %% ../nbs/23_cli.ipynb #d310d578
 Scale = Annotated[str | None, typer.Option(help="Of the model's output: affinity, logit or probability.",
                                            show_default="the model's own, or affinity")]
 MaxTargetLength = Annotated[int | None, typer.Option(help="Residues that the model reads.", show_default="the model's own, or all")]
@@ -255,10 +255,10 @@ MaskToken = Annotated[str | None, typer.Option(help="The residue letter that the
 
 def _named_model(name: str, device: str, **declared): # → the model; its checkpoint, None where it is no such
     "The model that an argument names."
-    from isaac.models.encoders import device_of
     from isaac.predictors import declare, load_predictor
-    from isaac.studies import load_checkpoint
     if ":" in name and not Path(name).exists(): return load_predictor(name, **declared), None
+    from isaac.models.encoders import device_of
+    from isaac.studies import load_checkpoint
     trained = load_checkpoint(name)
     return declare(trained.model.to(device_of(device)), **declared), trained
 
@@ -355,7 +355,7 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #c083479b
+# %% ../nbs/23_cli.ipynb #18aa8f8f
 @app.command()
 def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
           dataset: Annotated[str | None, typer.Option(help="Ask about molecules and targets of davis, kiba or a file.",
@@ -374,17 +374,21 @@ def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     Example: [bold]isaac check my_models:forest[/]
 
     Example: [bold]isaac check runs/davis/deepdta/seed0 --dataset davis --prior klifs[/]"""
-    from isaac import studies
     from isaac.checks import check_predictor
     from isaac.core import InputError, Problem
-    from isaac.plan import validated
     if prior and not dataset: raise InputError("A prior needs targets", [Problem("option", "prior", prior, "without --dataset")])
     predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     data = _dataset(dataset, sequences, threshold, on_error) if dataset else None
-    placed = studies.load_prior(validated(studies.PriorChoice, name=prior, source=prior_source), data.targets) if prior else None
+    placed = _prior(prior, prior_source, data.targets) if prior else None
     checked = check_predictor(predictor, data and data.drugs, data and data.targets, placed, long=long, seed=seed)
     show_checks(checked, json)
     if not checked.passed: raise typer.Exit(1)
+
+
+def _prior(name: str, source: str, targets): # → a `Prior`
+    from isaac.plan import validated
+    from isaac.studies import PriorChoice, load_prior
+    return load_prior(validated(PriorChoice, name=name, source=source), targets)
 
 # %% ../nbs/23_cli.ipynb #cbdefb63
 def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
