@@ -41,11 +41,11 @@ class Finding:
     found: str
     measured: Any = None # the noise, or the range of residues read
 
-# %% ../nbs/14_checks.ipynb #c7e2b824
+# %% ../nbs/14_checks.ipynb #8df7d5d6
 def told(error: Exception) -> str:
     "An exception in one line."
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}{'…' * (len(text) > 200)}"
+    return f"{type(error).__name__}: {text[:120]}{'…' * (len(text) > 120)}"
 
 # %% ../nbs/14_checks.ipynb #e914c7ed
 @dataclass(frozen=True, eq=False)
@@ -295,11 +295,11 @@ def check_determinism(s: Subject) -> Finding:
     "Does the same question get the same answer?"
     return compared(s.ask(s.smiles, s.sequences), s.answers, TOLERANCE, "asked again")
 
-# %% ../nbs/14_checks.ipynb #9914101b
+# %% ../nbs/14_checks.ipynb #d56165ae
 def _twins(s: Subject, side: str, first: int, many: int = 4) -> tuple[list[str], list[str]]:
     "New texts and edited ones, alike in length and at both ends; other numbers, other texts."
     numbers = range(first, first + many)
-    if side == "drug": return ["C" * (30 + n) + "OCC" for n in numbers], ["C" * (30 + n) + "NCC" for n in numbers]
+    if side == "drug": return ["C" * (33 + n) for n in numbers], ["C" * 10 + "OCCNCC" * 2 + "C" * (11 + n) for n in numbers]
     texts = [made_up(203 + 6 * n, "cache", s.seed, alphabet=s.alphabet) for n in numbers]
     return texts, [s.edited(t, len(t) // 4, 3 * len(t) // 4) for t in texts]
 
@@ -525,7 +525,7 @@ def joined(blocks: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         found.append((a, b))
     return tuple(found)
 
-# %% ../nbs/14_checks.ipynb #894743ac
+# %% ../nbs/14_checks.ipynb #c42a0d7d
 def reach(s: Subject,
           length: int, # residues of the probes
          ) -> Reach | None: # None: not even changing all residues moves the answer
@@ -538,7 +538,7 @@ def reach(s: Subject,
     if not reaches(0, length): return None
     last = last_true(lambda i: reaches(i, length), length, declared[1] - 1)
     first = length - 1 - last_true(lambda i: reaches(0, length - i), length, length - 1 - declared[0])
-    blocks = list(pairwise(np.linspace(first, last + 1, 9).astype(int).tolist()))
+    blocks = list(pairwise(np.unique(np.linspace(first, last + 1, 9).astype(int)).tolist()))
     too_few = [n for n in (first, length - 1 - last) if n and not all(reaches(a, min(a + n, b)) for a, b in blocks)]
     step = max(too_few, default=0)
     holes = joined((a, b) for a, b in blocks if b - a > max(EDGE, 2 * step) and not reaches(a, b))
