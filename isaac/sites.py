@@ -70,7 +70,7 @@ class Counterparts:
 
     def __str__(self) -> str: return f"{self.identity:.0%} identical over {self.coverage:.0%}"
 
-# %% ../nbs/05b_sites.ipynb #16a3cd63
+# %% ../nbs/05b_sites.ipynb #561211ae
 def counterparts(first: str,  # amino-acid letters
                  second: str, # amino-acid letters
                 ) -> Counterparts:
@@ -84,7 +84,7 @@ def counterparts(first: str,  # amino-acid letters
     positions = np.full(len(first), -1)
     positions[trace[trace[:, 0] >= 0, 0]] = trace[trace[:, 0] >= 0, 1]
     same = np.array([p >= 0 and a == second[p] for a, p in zip(first, positions, strict=True)], dtype=bool)
-    return Counterparts(positions, same, float((positions >= 0).sum() / min(len(first), len(second))), best.score)
+    return Counterparts(positions, same, float((positions >= 0).sum() / min(len(first), len(second))), int(best.score))
 
 # %% ../nbs/05b_sites.ipynb #ea69d4b1
 FEATURE_COLUMNS = ["accession", "type", "start", "end", "isoform", "source"]
@@ -97,7 +97,7 @@ class UniProtFeatures:
     sequences: dict[str, str] # entry → its sequence, where a file gives it
     lengths: dict[str, int]   # entry → its length
 
-# %% ../nbs/05b_sites.ipynb #55271e93
+# %% ../nbs/05b_sites.ipynb #8cd7afa4
 def _from_json(text: str, where: str) -> UniProtFeatures:
     "One entry, a list of them, or the answer to a search of the REST API."
     try: data = json.loads(text)
@@ -111,6 +111,7 @@ def _from_json(text: str, where: str) -> UniProtFeatures:
     rows = [_feature(e["primaryAccession"], f) for e in entries for f in e.get("features", [])]
     return UniProtFeatures(pd.DataFrame(rows, columns=FEATURE_COLUMNS), names, sequences, {a: len(s) for a, s in sequences.items()})
 
+# %% ../nbs/05b_sites.ipynb #73306b4d
 def _feature(accession: str, feature: dict[str, Any]) -> tuple: # in the order of `FEATURE_COLUMNS`
     "One feature of a JSON entry."
     place = feature.get("location", {})
@@ -157,7 +158,7 @@ def read_features(files: str | Path | Sequence[str | Path], # one file or severa
     together = lambda field: {k: v for f in reversed(read) for k, v in getattr(f, field).items()}
     return UniProtFeatures(pd.concat(tables, ignore_index=True), together("entries"), together("sequences"), together("lengths"))
 
-# %% ../nbs/05b_sites.ipynb #fd4effff
+# %% ../nbs/05b_sites.ipynb #307cd7d8
 def _on_sequence(sequence: str, canonical: str, minimum: float) -> tuple[np.ndarray, str] | Found: # positions, −1 where the letters differ; how
     "Where the residues of an entry are in a target, by letters."
     if sequence == canonical: return np.arange(len(sequence)), "by accession, same sequence"
@@ -165,6 +166,7 @@ def _on_sequence(sequence: str, canonical: str, minimum: float) -> tuple[np.ndar
     if aligned.identity < minimum or aligned.coverage < 0.5: return Found("another sequence", "alignment", f"only {aligned}")
     return np.where(aligned.same, aligned.positions, -1), f"by accession, alignment ({aligned})"
 
+# %% ../nbs/05b_sites.ipynb #e3aa5e6d
 def _locate(accession: str, sequence: str, features: UniProtFeatures, minimum: float) -> tuple[np.ndarray, str] | Found:
     "Where the residues of an entry are in a target, or why that cannot be said."
     base, _, isoform = accession.partition("-")
@@ -177,7 +179,7 @@ def _locate(accession: str, sequence: str, features: UniProtFeatures, minimum: f
     return Found("another sequence", note=f"{entry} has {length or 'an unknown number of'} residues, the target {len(sequence)}; "
                                           "with the entry's JSON they could be aligned")
 
-# %% ../nbs/05b_sites.ipynb #1e5879c1
+# %% ../nbs/05b_sites.ipynb #e205775b
 def _place_features(accession: str, sequence: str, features: UniProtFeatures, wanted: set[str], minimum: float) -> Found:
     "The features of one target."
     located = _locate(accession, sequence, features, minimum)
@@ -196,6 +198,7 @@ def _place_features(accession: str, sequence: str, features: UniProtFeatures, wa
     status = "no feature" if own.empty else "not placed" if not rows else "partial" if lost else "placed"
     return Found(status, method, "; ".join(notes), rows, len(rows) if entry in features.sequences else 0, len(lost))
 
+# %% ../nbs/05b_sites.ipynb #31d0f394
 def residue(sequence: str, number: int) -> str: # "T315", or the number alone
     "A residue by its 1-based number."
     return f"{sequence[number - 1:number] if number > 0 else ''}{number}"
@@ -284,7 +287,7 @@ def distances(residues: Residues,
     tree = cKDTree(ligand)
     return np.array([tree.query(atoms)[0].min() for atoms in residues.atoms])
 
-# %% ../nbs/05b_sites.ipynb #965dd00d
+# %% ../nbs/05b_sites.ipynb #f260aa0a
 @dataclass(frozen=True)
 class Contacts:
     "One protein chain, and which of its residues touch the ligand."
@@ -295,6 +298,7 @@ class Contacts:
     elsewhere: tuple[str, ...]  # residues of other chains that touch it too
     source: str
 
+# %% ../nbs/05b_sites.ipynb #1b30a7be
 def find_contacts(structure, ligand: str, cutoff: float, chain: str | None = None) -> Contacts: # of an AtomArray; Å
     "The chain that touches the ligand with most residues, or the one named. Raises `InputError` if there is no such contact."
     residues = residues_of(structure)
@@ -411,7 +415,7 @@ class Motif:
             Problem("option", "p_value", p_value, f"even its best match has p = {self.tail[-1]:.2g}")])
         return float(enough[0] + self.scores.min(axis=1).sum()) / GRID
 
-# %% ../nbs/05b_sites.ipynb #b7d134a0
+# %% ../nbs/05b_sites.ipynb #afe89f67
 def window_scores(motif: Motif, sequence: str) -> np.ndarray: # bits, one per window, shape (max(0, letters − width + 1),)
     "The score of every window, −∞ for one with an unknown letter."
     codes, width = np.array([motif.alphabet.letters.find(a) for a in sequence], dtype=int), len(motif.scores)
@@ -419,6 +423,7 @@ def window_scores(motif: Motif, sequence: str) -> np.ndarray: # bits, one per wi
     windows = max(0, len(sequence) - width + 1)
     return np.sum([by_place[i, codes[i:i + windows]] for i in range(width)], axis=0)
 
+# %% ../nbs/05b_sites.ipynb #087e5879
 def motif_matches(motif: Motif, sequence: str, threshold: float) -> Iterator[Match]: # `threshold` in bits
     "Every window that scores at least `threshold`."
     scores = window_scores(motif, sequence)
@@ -443,7 +448,7 @@ def _place_matches(matches: Sequence[Match], method: str, source: str, both: boo
     note = f"{len(matches)} match{'es' if len(matches) > 1 else ''}: {', '.join(ends[:5])}" + (f" and {len(ends) - 5} more" if len(ends) > 5 else "")
     return Found("placed", method, note, tuple(rows[p] for p in sorted(rows)), len(rows))
 
-# %% ../nbs/05b_sites.ipynb #03080539
+# %% ../nbs/05b_sites.ipynb #4d55b4a1
 def prior_from_motif(targets: pd.DataFrame,                    # target_id, sequence
                      motif: str | Motif,                       # a regular expression (its groups, if it has any), or a matrix
                      alphabet: str | Alphabet | None = None,   # of the sequences; None: the matrix's own, for an expression that of proteins
@@ -469,6 +474,7 @@ def prior_from_motif(targets: pd.DataFrame,                    # target_id, sequ
     search = (lambda sequence: on_both_strands(find, sequence, alphabet)) if both else find
     return assembled(name, targets, [_place_matches(list(search(s)), method, source, both) for s in targets.sequence])
 
+# %% ../nbs/05b_sites.ipynb #bfb96121
 def _check_motif(motif: str | Motif, alphabet: Alphabet, threshold: float | None, p_value: float | None) -> None:
     "Raise `InputError` for whatever cannot be looked for."
     wrong, graded = [], isinstance(motif, Motif)
@@ -504,7 +510,7 @@ def motif_from_frame(frame: pd.DataFrame,                    # one row per place
     b = np.full(len(letters), 1 / len(letters)) if background is None else np.asarray(background, float) / np.sum(background)
     return Motif(name, alphabet, (counts + pseudocount * b) / (counts.sum(axis=1, keepdims=True) + pseudocount), b)
 
-# %% ../nbs/05b_sites.ipynb #dedf2a44
+# %% ../nbs/05b_sites.ipynb #346576df
 _NUMBERS = r"[ \t]*[-+.\deE]+(?:[ \t]+[-+.\deE]+)*[ \t]*"
 
 def _meme(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]: # name, probabilities, options of `motif_from_frame`
@@ -522,6 +528,7 @@ def _meme(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]: # name, probab
                                                                     f"expected w = {says.get('w', '?')}, each of {len(letters)} numbers")])
         yield block.split()[0], pd.DataFrame(rows, columns=list(letters)), options | {"sites": float(says.get("nsites", 20))}
 
+# %% ../nbs/05b_sites.ipynb #8d2c8aee
 def _jaspar(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]:
     "The motifs of a file of JASPAR's counts."
     for block in text.split(">")[1:]:
@@ -545,7 +552,7 @@ def read_motifs(path: str | Path,                 # JASPAR's counts or MEME's mi
         raise InputError(f"{Path(path).name} holds no motifs", advice="Expected JASPAR (>name, then A [1 2 3] …) or MEME's minimal form")
     return {name: motif_from_frame(frame, name, alphabet, pseudocount=pseudocount, **options) for name, frame, options in form(text)}
 
-# %% ../nbs/05b_sites.ipynb #103b6273
+# %% ../nbs/05b_sites.ipynb #edda8efb
 def _size(top: int | str, residues: int) -> int: # residues chosen, at most all
     "How many residues a count, or a share such as \"10%\", takes of a sequence."
     share = float(top[:-1]) if isinstance(top, str) and re.fullmatch(r"\d+(\.\d+)?%", top) else 0
@@ -553,6 +560,7 @@ def _size(top: int | str, residues: int) -> int: # residues chosen, at most all
     if isinstance(top, int) and not isinstance(top, bool) and top >= 1: return min(top, residues)
     raise InputError("Unusable option", [Problem("option", "top", top, "neither a count of 1 or more nor a share such as '10%'")])
 
+# %% ../nbs/05b_sites.ipynb #6cb67737
 def _place_scores(scores: np.ndarray, top: int | str | None, threshold: float | None, method: str, source: str) -> Found:
     "The highest scores of one target."
     order = np.argsort(-scores, kind="stable")
@@ -562,7 +570,7 @@ def _place_scores(scores: np.ndarray, top: int | str | None, threshold: float | 
     if len(chosen) < len(scores): note += f"; the highest left out is {scores[order[len(chosen)]]:.4g}"
     return Found("placed", method, note, merged((p, str(rank), "rank ", source) for rank, p in enumerate(chosen, 1)))
 
-
+# %% ../nbs/05b_sites.ipynb #0a0290c8
 def _unusable_scores(where: str, sequence: str, scores: np.ndarray) -> list[Problem]:
     "Scores that are not one finite number per residue."
     if scores.shape != (len(sequence),): return [Problem(where, "scores", scores.shape, f"expected ({len(sequence)},), one per residue")]
@@ -588,7 +596,7 @@ def prior_from_attribution(attribute: Callable[[str], Sequence[float]], # sequen
     found = {s: _place_scores(scores, top, threshold, f"predicted by {name}", f"predicted: {name}") for s, scores in scored.items()}
     return assembled(name, targets, [found[s] for s in targets.sequence])
 
-# %% ../nbs/05b_sites.ipynb #ba7190fc
+# %% ../nbs/05b_sites.ipynb #bf719eda
 PRIOR_FORMS = "klifs, FILE.csv or FILE.parquet (:BASE), uniprot:FILE, complex:FILE:LIGAND[:CUTOFF] or motif:REGEX"
 
 def named_prior(text: str,              # as in `PRIOR_FORMS`
@@ -608,6 +616,7 @@ def named_prior(text: str,              # as in `PRIOR_FORMS`
     if kind == "motif" and rest: return prior_from_motif(targets, rest, alphabet)
     raise InputError("Unknown prior", [Problem("option", "prior", text, f"not {PRIOR_FORMS}")])
 
+# %% ../nbs/05b_sites.ipynb #9aae718a
 def _complex_parts(text: str) -> tuple[str, str, float]: # file, ligand, Å
     "FILE:LIGAND, or FILE:LIGAND:CUTOFF where what stands before the last colon is no file."
     file, _, last = text.rpartition(":")
