@@ -302,7 +302,7 @@ class Conversation:
         self.listeners[1].join(1)
         return IsaacError(f"{self.name} {what}{_last_words(''.join(self.said))}")
 
-# %% ../nbs/07_remote.ipynb #b0e03aff
+# %% ../nbs/07_remote.ipynb #07f57f22
 @patch_to(Conversation)
 def write(self: Conversation, text: str) -> None:
     "Send text without waiting until it is read."
@@ -321,7 +321,10 @@ def read(self: Conversation, timeout: float) -> list[str]: # seconds for all of 
         try: line = self.lines.get(timeout=max(until - time.monotonic(), 0))
         except queue.Empty: raise self.failure(f"had not finished its answer after {timeout:g} s") from None
         if line == "": break
-        if line is None: raise self.failure(f"ended with exit code {self.process.wait()} after {len(lines):,} lines of its answer")
+        if line is None:
+            with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(5) # its output ends a little before it does
+            ended = "closed its output" if self.process.returncode is None else f"ended with exit code {self.process.returncode}"
+            raise self.failure(f"{ended} after {len(lines):,} lines of its answer")
         lines.append(line)
     self.writer.join(max(until - time.monotonic(), 0))
     if self.writer.is_alive(): raise self.failure("answered before it had read its questions")
