@@ -303,7 +303,7 @@ class Morgan:
         from isaac.models.deepconv import morgan
         return morgan(smiles, self.radius, self.size)
 
-# %% ../nbs/06_predictors.ipynb #2a22c592
+# %% ../nbs/06_predictors.ipynb #7a970c31
 @dataclass(frozen=True)
 class Composition:
     "Shares of k-letter words; for k = 1, 2, 3 the 8,420 columns of protein sequence composition, PSC (Cao et al. 2013)."
@@ -311,17 +311,18 @@ class Composition:
     alphabet: str = AMINO_ACIDS
 
     def __call__(self, sequences: Sequence[str]) -> np.ndarray: # float32, shape (targets, Σ len(alphabet)**k)
-        columns = sum(len(self.alphabet)**k for k in self.lengths)
-        return np.array([np.concatenate([self.shares(s, k) for k in self.lengths]) for s in sequences], np.float32).reshape(-1, columns)
+        table, columns = np.full(256, -1), sum(len(self.alphabet)**k for k in self.lengths)
+        table[np.frombuffer(self.alphabet.encode("latin-1"), np.uint8)] = np.arange(len(self.alphabet))
+        codes = (table[np.frombuffer(s.encode("latin-1", "replace"), np.uint8)] for s in sequences)
+        return np.array([np.concatenate([_shares(c, k, len(self.alphabet)) for k in self.lengths]) for c in codes], np.float32).reshape(-1, columns)
 
-    def shares(self, sequence: str, k: int) -> np.ndarray: # shape (len(alphabet)**k,), words in the order of the alphabet
-        "The share of each word among all places where one could begin."
-        place = {letter: i for i, letter in enumerate(self.alphabet)}
-        codes, n = np.array([place.get(letter, -1) for letter in sequence], np.int64), len(self.alphabet)
-        if len(codes) < k: return np.zeros(n**k)
-        windows = np.lib.stride_tricks.sliding_window_view(codes, k)
-        words = windows[(windows >= 0).all(axis=1)] @ n**np.arange(k)[::-1]
-        return np.bincount(words, minlength=n**k) / len(windows)
+def _shares(codes: np.ndarray, k: int, n: int) -> np.ndarray: # letters as numbers below n, -1 where unknown → shape (n**k,)
+    "The share of each k-letter word among all places where one could begin."
+    places = len(codes) - k + 1
+    if places < 1: return np.zeros(n**k)
+    windows = [codes[i:i + places] for i in range(k)]
+    words = sum(w * n**(k - 1 - i) for i, w in enumerate(windows))
+    return np.bincount(words[np.min(windows, axis=0) >= 0], minlength=n**k) / places
 
 # %% ../nbs/06_predictors.ipynb #5a6429a3
 @dataclass(frozen=True)
