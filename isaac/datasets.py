@@ -319,7 +319,7 @@ def each_distinct(cells: pd.Series,   # any values, some perhaps missing
     codes, distinct = pd.factorize(cells)
     return pd.Series(np.array([*map(function, distinct), np.nan], dtype=object)[codes], cells.index, dtype=object)
 
-# %% ../nbs/02_datasets.ipynb #78c6377d
+# %% ../nbs/02_datasets.ipynb #716c7122
 def _value_problems(table: pd.DataFrame,  # our column names, row numbers as index
                     judges: Mapping,      # column -> function(value) -> reason or ""
                    ) -> list[tuple[int, Problem]]:
@@ -331,10 +331,10 @@ def _value_problems(table: pd.DataFrame,  # our column names, row numbers as ind
     try: schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors: cases = errors.failure_cases
     else: return []
-    found = [(row, column, table.at[row, column], check)
-             for row, column, check in zip(cases["index"].astype(int), cases["column"], cases["check"], strict=True)]
-    return [(row, Problem(f"row {row}", column, value, "missing" if check == "not_nullable" else verdicts[column].at[row]))
-            for row, column, value, check in found]
+    values, reasons = ({c: of[c].to_numpy(object) for c in judges} for of in (table, verdicts))
+    places = table.index.get_indexer(cases["index"].astype(int))
+    return [(row, Problem(f"row {row}", column, values[column][i], "missing" if check == "not_nullable" else reasons[column][i]))
+            for row, i, column, check in zip(table.index[places].tolist(), places, cases["column"], cases["check"], strict=True)]
 
 # %% ../nbs/02_datasets.ipynb #608814ce
 def _id_problems(table: pd.DataFrame, key: str, content: str) -> list[tuple[int, Problem]]:

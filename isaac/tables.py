@@ -86,12 +86,15 @@ def _check_file(path: Path) -> None:
     wanted = "compressed by gzip" if _packed(path) else {"parquet": "Parquet", "xlsx": SIGNATURES[b"PK\x03\x04"]}.get(_format(path), "text")
     if start and found != wanted: raise _unreadable(path, f"by its content it is {found}, not {wanted}")
 
-# %% ../nbs/04_tables.ipynb #7857b45c
+# %% ../nbs/04_tables.ipynb #001faebc
+def _codec(encoding: str) -> str: # UTF-8 with or without a byte order mark
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
 def _text(path: Path, encoding: str = "utf-8") -> str:
     "The text of a file, packed or not. Raises InputError with the first line that is none."
     try: content = gzip.decompress(path.read_bytes()) if _packed(path) else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error: raise _unreadable(path, str(error)) from None
-    try: return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    try: return content.decode(_codec(encoding))
     except UnicodeDecodeError as error:
         start = content.rfind(b"\n", 0, error.start) + 1
         line, excerpt = content.count(b"\n", 0, error.start) + 1, content[start:error.end + 8].split(b"\n")[0][-40:]
@@ -99,13 +102,12 @@ def _text(path: Path, encoding: str = "utf-8") -> str:
         raise InputError(f"{path.name} is not {encoding} text", [Problem(f"line {line}", "text", excerpt, f"is not {encoding}")],
                          f'Pass encoding="{"utf-16" if wide else "cp1252"}" if the file was written so, as Excel often does') from None
 
-# %% ../nbs/04_tables.ipynb #5785c61e
+# %% ../nbs/04_tables.ipynb #ccf70a8a
 def _text_grid(path: Path, options: TableOptions, rows: int | None) -> pd.DataFrame:
     "The cells of a text file, header included, all as text."
     delimiter = options.delimiter or DELIMITERS[_format(path)]
-    encoding = "utf-8-sig" if codecs.lookup(options.encoding).name == "utf-8" else options.encoding
-    try: grid = pd.read_csv(path, sep=delimiter, header=None, dtype=str, encoding=encoding, keep_default_na=False, na_values=[""],
-                            skip_blank_lines=False, nrows=None if rows is None else rows + 1)
+    try: grid = pd.read_csv(path, sep=delimiter, header=None, dtype=str, encoding=_codec(options.encoding), keep_default_na=False,
+                            na_values=[""], skip_blank_lines=False, nrows=None if rows is None else rows + 1)
     except pd.errors.EmptyDataError: return pd.DataFrame()
     except (UnicodeError, pd.errors.ParserError, OSError, EOFError, zlib.error) as error:
         header = _text(path, options.encoding).split("\n", 1)[0] # raises where the bytes are no text
@@ -120,7 +122,7 @@ def _other_delimiter(header: str, delimiter: str) -> str:
     other = next((d for d in ",;\t|" if d in header), "")
     return f"The header has no {delimiter!r}, but {other!r}: pass delimiter={other!r}" if other and delimiter not in header else ""
 
-# %% ../nbs/04_tables.ipynb #f2c5d00b
+# %% ../nbs/04_tables.ipynb #14aa946b
 def _sheet_grid(path: Path, options: TableOptions, rows: int | None) -> tuple[pd.DataFrame, list[str]]:
     "The cells of a sheet, header included, and what is to be said about the choice of the sheet."
     try:
@@ -133,18 +135,24 @@ def _sheet_grid(path: Path, options: TableOptions, rows: int | None) -> tuple[pd
     except (zipfile.BadZipFile, KeyError, OSError) as error: raise _unreadable(path, f"no Excel workbook: {error}") from None
     return grid, [f"sheet {names[0]!r} of {', '.join(map(repr, names))} was read"] if len(names) > 1 and options.sheet is None else []
 
+def _check_names(path: Path, names: list[str]) -> None:
+    "Raise InputError naming all that head more than one column."
+    if twice := [Problem("the header", "column", n, "more than once") for n in dict.fromkeys(names) if n and names.count(n) > 1]:
+        raise InputError(f"Columns of {path.name} have the same name", twice)
+
 def _parquet_cells(path: Path, rows: int | None) -> tuple[list[str], pd.DataFrame]:
     "Names and cells of the columns of a Parquet file."
     import pyarrow as pa
     import pyarrow.dataset
     import pyarrow.parquet
     try:
-        names, source = pa.parquet.read_schema(path).names, pa.dataset.dataset(path, format="parquet")
+        _check_names(path, names := pa.parquet.read_schema(path).names)
+        source = pa.dataset.dataset(path, format="parquet")
         cells = source.to_table() if rows is None else source.head(rows)
         return names, cells.to_pandas(ignore_metadata=True)
     except (OSError, pa.ArrowException) as error: raise _unreadable(path, str(error).splitlines()[0]) from None
 
-# %% ../nbs/04_tables.ipynb #d00e36b9
+# %% ../nbs/04_tables.ipynb #99d21056
 def read_cells(path: str | Path,
                options: TableOptions = TableOptions(),
                rows: int | None = None, # only the first rows; None: all
@@ -158,8 +166,7 @@ def read_cells(path: str | Path,
         else: grid = _text_grid(path, options, rows)
         if grid.empty: raise _unreadable(path, "is empty")
         names, cells = grid.iloc[0].fillna("").astype(str).str.strip().tolist(), grid.iloc[1:]
-    if twice := [Problem("the header", "column", n, "more than once") for n in dict.fromkeys(names) if n and names.count(n) > 1]:
-        raise InputError(f"Columns of {path.name} have the same name", twice)
+        _check_names(path, names)
     cells = cells.set_axis(range(2, len(cells) + 2)).set_axis(names, axis=1)
     kept = cells.dropna(how="all")
     blank = kept.index.max() - 1 - len(kept) if len(kept) else 0 # those at the end are no rows
@@ -442,19 +449,20 @@ def _structures(cells: pd.DataFrame, columns: Mapping[str, str], options: TableO
     named = [(row, p) for row, p in pair_problems(table) if not (p.field in libraries and p.reason == "missing")] # those are in `lost`
     return table, lost + named, notes
 
-# %% ../nbs/04_tables.ipynb #389d4d6b
+# %% ../nbs/04_tables.ipynb #ae690779
 def _affinities(cells: pd.DataFrame, columns: Mapping[str, str], unit: Unit, options: TableOptions) -> tuple[pd.DataFrame, Found, list[str]]:
     "Affinities and their flags; unusable values; doubts about the unit."
     if "affinity" not in columns: return pd.DataFrame({"affinity": np.nan, "censored": False, "at_least": False}, cells.index), [], []
     given = cells[columns["affinity"]]
     parsed = parse_affinities(given, unit, options.temperature)
     good = parsed[parsed.reason.eq("")]
-    found = [(row, Problem(f"row {row}", "affinity", given[row], reason)) for row, reason in parsed.reason.drop(good.index).items()]
+    bad = given.drop(good.index).astype(object)
+    found = [(row, Problem(f"row {row}", "affinity", value, why)) for (row, value), why in zip(bad.items(), parsed.reason[bad.index], strict=True)]
     return parsed[["affinity", "censored", "at_least"]], found, doubts(good.value, good.affinity, unit, columns["affinity"])
 
 def _conclusions(columns: Mapping[str, str], unit: Unit, options: TableOptions) -> list[str]:
     "What was not said by the user and is taken to be so."
-    named = [f"{ours} in {theirs!r}" for ours, theirs in columns.items() if ours not in (theirs, *options.columns)]
+    named = [f"{ours} in {theirs!r}" for ours, theirs in columns.items() if ours != theirs and ours not in options.columns]
     said = {f"recognised by name: {', '.join(named)}": bool(named),
             f"unit {unit.name} and scale {unit.scale}, by the name of the column": not options.unit and unit.name != "affinity",
             "no measure is given, so the scale is called pAffinity": unit.scale == "pAffinity",
@@ -488,7 +496,7 @@ def understand(path: str | Path,
     notes = [*notes, *_conclusions(columns, unit, options), *changed]
     return PairTable(Path(path).name, columns, table.assign(**affinities), unit.scale, found, notes, unsure)
 
-# %% ../nbs/04_tables.ipynb #ca8a0c61
+# %% ../nbs/04_tables.ipynb #ac1e3dc6
 DUPLICATES = ("raise", "keep", "mean", "median")
 
 def _same(table: pd.DataFrame) -> np.ndarray: # integer, equal where drug and sequence are
@@ -503,9 +511,10 @@ def conflicts(table: pd.DataFrame, # our columns, usable rows
     "Rows of one drug and sequence that disagree in affinity or its bound."
     said = table[["affinity", "censored", "at_least"]]
     first = pd.Series(table.index, table.index).groupby(_same(table)).transform("first")
-    differs = table.affinity.notna() & said.ne(said.loc[first].set_axis(table.index)).any(axis=1)
-    return [(row, Problem(f"row {row}", scale, _shown(*said.loc[row]), f"row {first[row]} says {_shown(*said.loc[first[row]])} for the same "
-                                                                       "drug and sequence")) for row in table.index[differs]]
+    other = said.loc[first].set_axis(table.index)
+    differs = table.affinity.notna() & said.ne(other).any(axis=1)
+    told = zip(table.index[differs], map(_shown, *said[differs].T.to_numpy()), first[differs], map(_shown, *other[differs].T.to_numpy()), strict=True)
+    return [(row, Problem(f"row {row}", scale, this, f"row {before} says {that} for the same drug and sequence")) for row, this, before, that in told]
 
 # %% ../nbs/04_tables.ipynb #9f26b63d
 def settle(table: pd.DataFrame,    # our columns, usable rows
@@ -522,15 +531,14 @@ def settle(table: pd.DataFrame,    # our columns, usable rows
                           for row in table.index[both]], 'Keep them with duplicates="keep", or correct them')
     return merged[~pd.Series(_same(table), table.index).duplicated()]
 
-# %% ../nbs/04_tables.ipynb #bfb2719a
+# %% ../nbs/04_tables.ipynb #f6cf3dba
 class TableNote(UserWarning):
     "Something about the reading of a table that its owner should know."
 
-def _judged(pairs: PairTable, duplicates: str) -> tuple[Found, Found]: # unusable values; disagreements of the usable rows
-    if duplicates not in DUPLICATES:
-        raise InputError("Unknown option", [Problem("option", "duplicates", duplicates, f"not one of {', '.join(DUPLICATES)}")])
-    usable = pairs.table.drop(index=list({row for row, _ in pairs.found}))
-    return pairs.found, conflicts(usable, pairs.scale) if duplicates == "raise" else []
+def _usable(pairs: PairTable, duplicates: str) -> pd.DataFrame:
+    "The rows without problems. Raises InputError for an unknown way with duplicates."
+    if duplicates in DUPLICATES: return pairs.table.drop(index=list({row for row, _ in pairs.found}))
+    raise InputError("Unknown option", [Problem("option", "duplicates", duplicates, f"not one of {', '.join(DUPLICATES)}")])
 
 def read_dataset(path: str | Path,             # .csv, .tsv, .txt (perhaps .gz), .parquet or .xlsx; one measured pair per row
                  threshold: float | None = None, # a pair binds when affinity ≥ threshold; None: 0.5 of binary labels, else undecided
@@ -543,14 +551,15 @@ def read_dataset(path: str | Path,             # .csv, .tsv, .txt (perhaps .gz),
     """Read a table of your own. Raises InputError naming every bad row at once; warns (`TableNote`) of all that was recognised, changed, or
     can hardly be meant."""
     pairs = understand(path, TableOptions(**options))
-    found, conflicting = _judged(pairs, duplicates)
+    usable = _usable(pairs, duplicates)
+    conflicting = conflicts(usable, pairs.scale) if duplicates == "raise" else []
     for note in [*pairs.notes, *pairs.doubts]: warnings.warn(f"{pairs.name}: {note}", TableNote, stacklevel=2)
     advice = '; duplicates="keep", "mean" or "median" settles rows that disagree' if conflicting else ""
     advice += ". Rows are numbered as in a spreadsheet: the header is row 1"
-    table = pairs.table.drop(index=list(reject(found + conflicting * (on_error == "raise"), len(pairs.table), on_error, rejected, advice)))
-    if conflicting: reject(conflicting, len(table), advice=advice)
+    reject(pairs.found + (conflicting if on_error == "raise" else []), len(pairs.table), on_error, rejected, advice)
+    if conflicting: reject(conflicting, len(usable), advice=advice)
     if threshold is None: threshold = 0.5 if pairs.scale == "binary" else np.nan
-    return assemble(settle(table, duplicates.replace("raise", "keep")), name or pairs.name.split(".")[0], pairs.scale, threshold)
+    return assemble(settle(usable, "keep" if duplicates == "raise" else duplicates), name or pairs.name.split(".")[0], pairs.scale, threshold)
 
 # %% ../nbs/04_tables.ipynb #8432ef36
 @dataclass(frozen=True, eq=False)
@@ -587,7 +596,7 @@ def _distributions(usable: pd.DataFrame, scale: str) -> pd.DataFrame:
     five = {what: v.astype(float).quantile([0, .25, .5, .75, 1]).tolist() for what, v in values.items()}
     return pd.DataFrame(five, index=["minimum", "25 %", "median", "75 %", "maximum"]).T.rename_axis("of").reset_index()
 
-# %% ../nbs/04_tables.ipynb #4cbc1ba0
+# %% ../nbs/04_tables.ipynb #9f50af63
 def preview(path: str | Path,
             rows: int | None = 1000,  # only the first rows; None: all
             duplicates: str = "raise", # as in `read_dataset`
@@ -595,8 +604,9 @@ def preview(path: str | Path,
            ) -> Preview:
     "What `read_dataset` would make of a file. Raises InputError only where nothing can be read."
     pairs = understand(path, TableOptions(**options), rows)
-    found, conflicting = _judged(pairs, duplicates)
-    usable = pairs.table.drop(index=list({row for row, _ in found}))
-    problems = tuple(p for _, p in sorted(found + conflicting, key=lambda item: item[0]))
-    return Preview(pairs.name, rows is None or len(pairs.table) < rows, pairs.columns, pairs.scale, pairs.notes, pairs.doubts, problems,
-                   _counts(pairs, usable, conflicts(usable, pairs.scale)), _distributions(usable, pairs.scale))
+    usable = _usable(pairs, duplicates)
+    conflicting = conflicts(usable, pairs.scale)
+    problems = sorted(pairs.found + (conflicting if duplicates == "raise" else []), key=lambda item: item[0])
+    complete = rows is None or not (pairs.table.index > rows).any() # row 1 is the header
+    return Preview(pairs.name, complete, pairs.columns, pairs.scale, pairs.notes, pairs.doubts, tuple(p for _, p in problems),
+                   _counts(pairs, usable, conflicting), _distributions(usable, pairs.scale))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +83,8 @@ def test_binding_energies_worked_out_by_hand(tmp_path, unit, energy, temperature
 @pytest.mark.parametrize(("options", "header", "scale"), [
     ({"unit": "nM"}, "affinity", "pAffinity"), ({"unit": "nM", "measure": "Ki"}, "affinity", "pKi"), ({}, "IC50 (nM)", "pIC50"), ({}, "Kd_uM", "pKd"),
     ({"unit": "uM"}, "EC50", "pEC50"), ({}, "pKi", "pKi"), ({"unit": "KIBA"}, "Y", "KIBA"), ({}, "Label", "affinity"),
-    ({"unit": "binary"}, "y", "binary"), ({"unit": "kcal/mol"}, "dG", "pKd"), ({}, "delta G (kJ/mol)", "pKd"), ({"unit": "nM", "measure": "IC50"}, "Kd", "pIC50")])
+    ({"unit": "binary"}, "y", "binary"),
+    ({"unit": "kcal/mol"}, "dG", "pKd"), ({}, "delta G (kJ/mol)", "pKd"), ({"unit": "nM", "measure": "IC50"}, "Kd", "pIC50")])
 def test_the_scale_says_what_was_measured(options, header, scale): assert unit_of(header, **options).scale == scale
 
 
@@ -213,6 +216,15 @@ def test_files_and_options_that_cannot_be_used(tmp_path, name, content, options,
     (tmp_path / name).write_bytes(content)
     error = refused(read, tmp_path / name, **options)
     assert [word for word in says if word not in str(error)] == []
+
+
+def test_columns_of_the_same_name_and_codes_in_a_parquet_file(tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array(["CC"])] * 3, names=["smiles", "y", "y"]), tmp_path / "twice.parquet")
+    assert "'y' – more than once" in str(refused(read_dataset, tmp_path / "twice.parquet"))
+    frame = pd.DataFrame({"smiles": pd.Categorical(["CC", "CC"]), "sequence": ["MK", "MR"], "affinity": [5, None], "drug_id": [7, 7]})
+    frame.set_index("drug_id").to_parquet(tmp_path / "coded.parquet")
+    problem, = refused(read_dataset, tmp_path / "coded.parquet").problems
+    assert str(problem) == "row 3 affinity nan – missing"
 
 
 def test_a_stated_encoding_and_delimiter_are_used(tmp_path):
@@ -407,7 +419,8 @@ def test_a_preview_reads_the_first_rows_only(tmp_path, kind):
     frame.loc[9, "smiles"] = "C1CC"
     WRITERS[kind](frame, tmp_path / f"t.{kind}")
     look = preview(tmp_path / f"t.{kind}", rows=3)
-    assert look.problems == () and not look.complete and look.counts.set_index("what")["count"]["rows"] == 3
+    assert look.problems == () and not look.complete and preview(tmp_path / f"t.{kind}", rows=13).complete
+    assert look.counts.set_index("what")["count"]["rows"] == 3
     whole = preview(tmp_path / f"t.{kind}", rows=None)
     assert whole.complete and [p.where for p in whole.problems if p.field == "smiles"] == ["row 11"] and len(whole.table) == len(whole.problems) == 9
     counts = whole.counts.set_index("what")["count"]
