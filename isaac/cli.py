@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'Scale', 'MaxTargetLength',
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
-           'Matchings', 'Doses', 'Repeats', 'Seeds', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json',
-           'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit',
-           'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan', 'score', 'validate',
-           'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
+           'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Primary', 'exit_code', 'Commands',
+           'print_table', 'print_json', 'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds',
+           'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan',
+           'score', 'validate', 'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve',
+           'report']
 
 # %% ../nbs/23_cli.ipynb #38b4b5a9
 import re
@@ -273,26 +274,29 @@ def _run_directory(label: str, seed: int | None) -> Path:
     "Where an audit goes that was given no place."
     return Path("runs", "audits", "-".join(re.findall(r"[a-z0-9]+", label.lower())) + ("" if seed is None else f"-seed{seed}"))
 
-# %% ../nbs/23_cli.ipynb #6c9b9220
+# %% ../nbs/23_cli.ipynb #af9d31d7
 OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
-Prior = Annotated[str, typer.Option(help="klifs, or a .csv or .parquet file with target_id and residue (T790).")]
+Prior = Annotated[str, typer.Option(help="klifs; a .csv or .parquet file with target_id and residue (T790), or position (FILE:1 if "
+                                         "counted from 1); uniprot:FILE; complex:FILE:LIGAND:CUTOFF (5 Å if left out); motif:REGEX.")]
 PriorSource = Annotated[str, typer.Option(help="Of KLIFS: snapshot (pinned) or live.")]
 Operators = Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle.")]
 Matchings = Annotated[list[str], typer.Option(help="geometry, domain, uniform.")]
 Doses = Annotated[list[str], typer.Option(help="Residues edited: counts, or percentages of the visible prior.")]
 Repeats = Annotated[int, typer.Option(help="Independent draws per intervention seed.")]
 Seeds = Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")]
+MinPrior = Annotated[int, typer.Option(help="Targets with fewer visible prior residues are not audited.")]
+Letters = Annotated[str, typer.Option("--alphabet", help="Of the sequences: protein, dna, rna, or letters and the unknown one, as in ACGT/N.")]
 Primary = Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
                                              show_default="first operator and matching, dose 20")]
 
-def _design(operators: list[str], matchings: list[str], doses: list[str], repeats: int, seeds: int, primary: str | None): # → an `AuditConfig`
-    "The configuration that the options make."
+def _design(operators: list[str], matchings: list[str], doses: list[str], repeats: int, seeds: int, primary: str | None, **more): # → an `AuditConfig`
+    "The configuration that the options make; `more` as `AuditConfig` names them."
     from isaac.audit import AuditConfig
     from isaac.plan import validated
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
-                     intervention_seeds=seeds, primary=endpoint(primary) if primary else None)
+                     intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #0685cee7
+# %% ../nbs/23_cli.ipynb #c9411a76
 @app.command()
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
                                                                     "or one without arguments that makes one), or the http(s) address of a server.")],
@@ -302,7 +306,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
                                                   "data's own split; all: every pair; auto: test if the checkpoint was trained on these data, "
                                                   "else all.")] = "auto",
           prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
-          doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, primary: Primary = None,
+          doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
+          primary: Primary = None,
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL, and -seedN of a checkpoint")] = None,
@@ -317,21 +322,21 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
 
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --operators alanine --doses 5,20 --out runs/alanine[/]
 
-    Example: [bold]isaac audit my_models:forest --pairs test --scale affinity[/]"""
-    from isaac import studies
+    Example: [bold]isaac audit my_models:forest --pairs test --scale affinity[/]
+
+    Example: [bold]isaac audit my_models:forest --dataset proteases.csv --threshold 7 --prior complex:protease.cif:INH[/]"""
     from isaac.audit import audit as run_audit
     from isaac.core import InputError, Problem
-    from isaac.plan import validated
-    config = _design(operators, matchings, doses, repeats, seeds, primary)
+    from isaac.sites import named_prior
+    config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet)
     if pairs not in ("auto", "test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not auto, test or all")])
-    residues = validated(studies.PriorChoice, name=prior, source=prior_source)
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     label, seed = (trained.label, trained.seed) if trained else (model, None)
     data = _dataset(dataset, sequences, threshold, on_error)
     audited = _audited(data, trained, pairs)
     out = out or _run_directory(label, seed)
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
-    placed = studies.load_prior(residues, data.targets)
+    placed = named_prior(prior, data.targets, prior_source, config.alphabet)
     result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, out=out, progress=not quiet)
     show_audit(result, out, json)
 
@@ -355,7 +360,7 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #18aa8f8f
+# %% ../nbs/23_cli.ipynb #8620fb7f
 @app.command()
 def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
           dataset: Annotated[str | None, typer.Option(help="Ask about molecules and targets of davis, kiba or a file.",
@@ -376,19 +381,14 @@ def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     Example: [bold]isaac check runs/davis/deepdta/seed0 --dataset davis --prior klifs[/]"""
     from isaac.checks import check_predictor
     from isaac.core import InputError, Problem
+    from isaac.sites import named_prior
     if prior and not dataset: raise InputError("A prior needs targets", [Problem("option", "prior", prior, "without --dataset")])
     predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     data = _dataset(dataset, sequences, threshold, on_error) if dataset else None
-    placed = _prior(prior, prior_source, data.targets) if prior else None
+    placed = named_prior(prior, data.targets, prior_source) if prior else None
     checked = check_predictor(predictor, data and data.drugs, data and data.targets, placed, long=long, seed=seed)
     show_checks(checked, json)
     if not checked.passed: raise typer.Exit(1)
-
-
-def _prior(name: str, source: str, targets): # → a `Prior`
-    from isaac.plan import validated
-    from isaac.studies import PriorChoice, load_prior
-    return load_prior(validated(PriorChoice, name=name, source=source), targets)
 
 # %% ../nbs/23_cli.ipynb #cbdefb63
 def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
@@ -399,13 +399,14 @@ def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
     for row in checked.frame[checked.frame["consequence"].ne("")].itertuples(): typer.echo(f"{row.check}: {row.consequence}\n")
     typer.echo(checked.summary())
 
-# %% ../nbs/23_cli.ipynb #20c1b697
+# %% ../nbs/23_cli.ipynb #47581ecc
 @app.command()
 def plan(out: Annotated[Path, typer.Option(help="Folder of the questions; made whole or not at all.")],
          dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
          pairs: Annotated[str, typer.Option(help="test: the data's own test part; all: every pair.")] = "all",
          prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
-         doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, primary: Primary = None,
+         doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
+         primary: Primary = None,
          scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
          format: Annotated[str, typer.Option(help="Of the questions: parquet, csv or csv.gz.")] = "parquet",
          shard_size: Annotated[int, typer.Option(help="Questions per file.")] = 100_000,
@@ -417,17 +418,17 @@ def plan(out: Annotated[Path, typer.Option(help="Folder of the questions; made w
     Predict a value for every question wherever the model is; then: isaac score FOLDER PREDICTIONS --name NAME
 
     Example: [bold]isaac plan --dataset davis --pairs test --max-target-length 1000 --scale affinity --out plan[/]"""
-    from isaac import studies
     from isaac.core import InputError, Problem
     from isaac.exchange import write_questions
-    from isaac.plan import validated
     from isaac.predictors import Reading
-    config = _design(operators, matchings, doses, repeats, seeds, primary)
+    from isaac.sites import named_prior
+    config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet)
     declared = {"scale": scale, "max_target_length": max_target_length, "truncation": truncation, "mask_token": mask_token}
     how = Reading(**{name: value for name, value in declared.items() if value is not None})
     if pairs not in ("test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not test or all")])
-    residues, data = validated(studies.PriorChoice, name=prior, source=prior_source), _dataset(dataset, sequences, threshold, on_error)
-    asked = write_questions(out, _audited(data, None, pairs), studies.load_prior(residues, data.targets), how, config,
+    data = _dataset(dataset, sequences, threshold, on_error)
+    placed = named_prior(prior, data.targets, prior_source, config.alphabet)
+    asked = write_questions(out, _audited(data, None, pairs), placed, how, config,
                             format=format, shard_size=shard_size)
     files = sorted(out.glob("questions-*"))
     if json: return print_json({"out": out, "questions": len(asked.questions), "rows": len(asked.rows), "files": files,
