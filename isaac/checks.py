@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['MOLECULES', 'LENGTHS', 'STALE', 'EDGE', 'CHECKS', 'STATUS_COLOURS', 'Finding', 'told', 'Check', 'check', 'made_up',
-           'Subject', 'check_declarations', 'check_length', 'check_finite', 'check_inputs', 'training_modules',
-           'check_evaluation', 'held_numbers', 'check_weights', 'compared', 'worst', 'check_determinism',
-           'cached_answers', 'check_target_cache', 'check_drug_cache', 'check_order', 'check_single', 'check_batch',
-           'check_scale', 'check_towers', 'check_noise', 'outcomes', 'judged', 'check_empty', 'check_short',
-           'check_long', 'check_lower_case', 'check_letters', 'check_response', 'check_drug_response', 'check_mask',
-           'last_true', 'Reach', 'joined', 'reach', 'check_reads', 'check_prior', 'examine', 'CheckReport', 'report_on',
-           'spread', 'check_predictor']
+           'Subject', 'check_declarations', 'check_length', 'check_finite', 'changed_inputs', 'check_inputs',
+           'training_modules', 'check_evaluation', 'held_numbers', 'check_weights', 'compared', 'worst',
+           'check_determinism', 'cached_answers', 'check_target_cache', 'check_drug_cache', 'check_order',
+           'check_single', 'check_batch', 'check_scale', 'check_towers', 'check_noise', 'outcomes', 'judged',
+           'check_empty', 'check_short', 'check_long', 'check_lower_case', 'check_letters', 'check_response',
+           'check_drug_response', 'check_mask', 'last_true', 'Reach', 'joined', 'reach', 'check_reads', 'visible_prior',
+           'prior_edits', 'check_prior', 'examine', 'CheckReport', 'report_on', 'spread', 'check_predictor']
 
-# %% ../nbs/14_checks.ipynb #db71e5ce
+# %% ../nbs/14_checks.ipynb #02a39a0b
 import contextlib
 import copy
 import re
@@ -28,8 +28,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .core import PROTEIN, Alphabet, InputError, Problem, alphabet_of, content_hash, random_bits, random_uniform, stream_key
+from .core import PROTEIN, Alphabet, InputError, Problem, alphabet_of, content_hash, patch_to, random_bits, random_uniform, stream_key
 from .engine import COMPANY, TOLERANCE, numerical_noise
+from .operators import apply_edits, to_letters
 from .predictors import Predictor, Reading, TwoTower, as_numbers, as_predictor, contents, reading, to_linear, visible_range
 from .priors import Prior
 
@@ -111,7 +112,7 @@ class _CountedTowers(_Counted):
         self.count(len(target_codes))
         return self.model.score(drug_codes, target_codes)
 
-# %% ../nbs/14_checks.ipynb #b8eb0a17
+# %% ../nbs/14_checks.ipynb #4d22439d
 @dataclass(frozen=True, eq=False)
 class Subject:
     "A model under examination. Raises whatever the model raises."
@@ -161,16 +162,23 @@ class Subject:
         "The largest difference between answers to the same question, as the engine measures it."
         return numerical_noise(self.reading.scale, self.answers, self.alone, *([self.by_towers] if isinstance(self.predictor, TwoTower) else []))
 
-    def moved(self, before: np.ndarray, after: np.ndarray) -> np.ndarray: # bool, the shape of both
-        "Which answers changed by more than ten times the noise."
-        return np.abs(after - before) > 10 * self.noise
+# %% ../nbs/14_checks.ipynb #2bc063ae
+@patch_to(Subject)
+def moved(self: Subject, before: np.ndarray, after: np.ndarray) -> np.ndarray: # bool, the shape of both
+    "Which answers changed by more than ten times the noise."
+    return np.abs(after - before) > 10 * self.noise
 
-    def edited(self, sequence: str, first: int = 0, last: int | None = None, steps: int = 1) -> str:
-        "The sequence with every residue from `first` to before `last` replaced, by the letter so many steps further in the alphabet."
-        letters = self.alphabet.letters
-        shift = str.maketrans(letters, letters[steps:] + letters[:steps])
-        last = len(sequence) if last is None else last
-        return sequence[:first] + sequence[first:last].translate(shift) + sequence[last:]
+# %% ../nbs/14_checks.ipynb #1fffd2f2
+@patch_to(Subject)
+def edited(self: Subject, sequence: str,
+           first: int = 0,            # 0-based
+           last: int | None = None,   # one past the last; None: to the end
+           steps: int = 1,            # how far in the alphabet
+          ) -> str:
+    "The sequence with the residues from `first` to before `last` replaced."
+    letters, last = self.alphabet.letters, len(sequence) if last is None else last
+    shift = str.maketrans(letters, letters[steps:] + letters[:steps])
+    return sequence[:first] + sequence[first:last].translate(shift) + sequence[last:]
 
 # %% ../nbs/14_checks.ipynb #b4961d16
 @check("declarations", "No plan can be made: which residues may be edited, and what a response is, is decided from these.")
@@ -195,26 +203,25 @@ def check_finite(s: Subject) -> Finding:
                                         f"{len(s.sequences[bad[0]]):,} residues")
     return Finding("pass", f"from {s.answers.min():.4g} to {s.answers.max():.4g}")
 
-# %% ../nbs/14_checks.ipynb #8aa47d09
-def _changed(method: Callable, *texts: Sequence[str]) -> list[str]: # names of arguments that are not what they were
-    "What a method does to the containers it is given."
-    names = ("smiles", "sequences")[-len(texts):] if method.__name__ != "encode_drugs" else ("smiles",)
-    lists = [list(t) for t in texts]
+# %% ../nbs/14_checks.ipynb #76163d43
+def changed_inputs(method: Callable, **texts: Sequence[str]) -> list[str]: # names of those that are not what they were
+    "What a method does to the lists and arrays it is given."
+    lists = [list(t) for t in texts.values()]
     method(*lists)
-    arrays = [np.array(t, dtype=object) for t in texts]
+    arrays = [np.array(t, dtype=object) for t in texts.values()]
     with contextlib.suppress(Exception): method(*arrays) # lists are promised, arrays are not
-    return [n for n, t, *given in zip(names, texts, lists, arrays, strict=True) if any(list(g) != list(t) for g in given)]
+    return [name for (name, t), *given in zip(texts.items(), lists, arrays, strict=True) if any(list(g) != list(t) for g in given)]
 
-# %% ../nbs/14_checks.ipynb #94e11e4c
+# %% ../nbs/14_checks.ipynb #cf46dce3
 @check("inputs left alone", "The engine hands over its own lists: whatever is changed in them is asked in place of what was planned.", check_length)
 def check_inputs(s: Subject) -> Finding:
     "Are the lists and arrays it was given the same afterwards?"
-    changed = {"predict": _changed(s.predictor.predict, s.smiles, s.sequences)}
+    changed = {"predict": changed_inputs(s.predictor.predict, smiles=s.smiles, sequences=s.sequences)}
     if isinstance(s.predictor, TwoTower):
-        changed |= {"encode_drugs": _changed(s.predictor.encode_drugs, s.smiles),
-                    "encode_targets": _changed(s.predictor.encode_targets, s.sequences)}
-    told = [f"{method} changed its {' and its '.join(names)}" for method, names in changed.items() if names]
-    return Finding("fail", "; ".join(told)) if told else Finding("pass", f"{', '.join(changed)}: unchanged")
+        changed |= {"encode_drugs": changed_inputs(s.predictor.encode_drugs, smiles=s.smiles),
+                    "encode_targets": changed_inputs(s.predictor.encode_targets, sequences=s.sequences)}
+    guilty = [f"{method} changed its {' and its '.join(names)}" for method, names in changed.items() if names]
+    return Finding("fail", "; ".join(guilty)) if guilty else Finding("pass", f"{', '.join(changed)}: unchanged")
 
 # %% ../nbs/14_checks.ipynb #7da8a3a9
 @contextlib.contextmanager
@@ -369,20 +376,19 @@ def check_batch(s: Subject) -> Finding:
     few = np.concatenate([s.ask(s.smiles[rows], s.sequences[rows]) for rows in fives])
     return worst(compared(s.alone, s.answers, COMPANY, "one at a time"), compared(few, s.answers, COMPANY, "five at a time"))
 
-# %% ../nbs/14_checks.ipynb #ddd776ed
+# %% ../nbs/14_checks.ipynb #000ed151
 @check("scale", "Responses are differences on a linear scale. A probability barely moves near 0 and 1, so strong pairs would count as unresponsive; "
        "values outside [0, 1] have no logit, and the audit stops.", check_finite)
 def check_scale(s: Subject) -> Finding:
     "Do the answers look like the scale that is declared?"
-    low, high = s.answers.min(), s.answers.max()
-    if s.reading.scale == "probability":
-        if low < 0 or high > 1: return Finding("fail", f"declares probabilities and returns numbers from {low:.4g} to {high:.4g}")
-        clipped = to_linear(s.answers, "probability")[1]
-        return Finding("warn" if clipped else "pass", f"{clipped} of {len(s.answers)} probabilities are so near 0 or 1 that they are clipped"
-                                                      if clipped else f"from {low:.4g} to {high:.4g}")
-    if 0 <= low < high <= 1: return Finding("warn", f'declares {s.reading.scale}, yet all answers lie in [0, 1]: if these are probabilities, '
-                                                    'declare scale = "probability"')
-    return Finding("pass", f"{s.reading.scale}, from {low:.4g} to {high:.4g}")
+    low, high, scale = s.answers.min(), s.answers.max(), s.reading.scale
+    found = f"{scale}, from {low:.4g} to {high:.4g}"
+    if scale != "probability":
+        if low < 0 or high > 1 or low == high: return Finding("pass", found)
+        return Finding("warn", f'{found}: if these are probabilities, declare scale = "probability"')
+    if low < 0 or high > 1: return Finding("fail", f"declares probabilities and returns numbers from {low:.4g} to {high:.4g}")
+    clipped = to_linear(s.answers, scale)[1]
+    return Finding("warn", f"{found}: {clipped} so near 0 or 1 that they are clipped") if clipped else Finding("pass", found)
 
 # %% ../nbs/14_checks.ipynb #e7a1ffc9
 @check("towers", "The engine encodes each edited target once for all its drugs. Towers that disagree with predict are another model; it stops.",
@@ -479,15 +485,14 @@ def check_drug_response(s: Subject) -> Finding:
     moved = s.moved(s.linear(s.smiles, s.sequences), s.linear([*s.smiles[1:], s.smiles[0]], s.sequences))
     return Finding("pass" if moved.any() else "warn", f"another drug changes {moved.sum()} of {len(moved)} answers")
 
-# %% ../nbs/14_checks.ipynb #e4e1a432
+# %% ../nbs/14_checks.ipynb #9102c3e8
 @check("mask token", "The operator “mask”, the first by default, stops the audit or measures nothing. Declare the letter that this model knows "
        "as unknown, or audit by substitution.", check_response)
 def check_mask(s: Subject) -> Finding:
     "Does the model read its mask token, and as something else than the residues?"
     token = s.reading.mask_token
-    masked = [t[:len(t) // 2] + token * (len(t) - len(t) // 2) for t in s.sequences]
-    moved = s.moved(s.linear(s.smiles, s.sequences), s.linear(s.smiles, masked))
-    return Finding("pass" if moved.any() else "fail", f"{token} in half of the residues moves {moved.sum()} of {len(moved)} answers")
+    moved = s.moved(s.linear(s.smiles, s.sequences), s.linear(s.smiles, [token * len(t) for t in s.sequences]))
+    return Finding("pass" if moved.any() else "fail", f"{token} in place of all residues moves {moved.sum()} of {len(moved)} answers")
 
 # %% ../nbs/14_checks.ipynb #4dc55057
 def last_true(holds: Callable[[int], bool], # true at 0, and from some number on false
@@ -502,7 +507,9 @@ def last_true(holds: Callable[[int], bool], # true at 0, and from some number on
         else: high = at
     return low
 
-# %% ../nbs/14_checks.ipynb #8e1a3655
+# %% ../nbs/14_checks.ipynb #caa76ba3
+EDGE = 8 # residues by which the range may fall short of the declared one: special tokens, windows that do not fit
+
 @dataclass(frozen=True)
 class Reach:
     "The residues of a probe that reach the output, 0-based."
@@ -544,9 +551,7 @@ def reach(s: Subject,
     holes = joined((a, b) for a, b in blocks if b - a > max(EDGE, 2 * step) and not reaches(a, b))
     return Reach(max(first - step, 0), min(last + 1 + step, length), step, holes)
 
-# %% ../nbs/14_checks.ipynb #3ae65d21
-EDGE = 8 # residues by which the range may differ from the declared one before it is a failure: special tokens, windows that do not fit
-
+# %% ../nbs/14_checks.ipynb #d33b44a2
 @check("residues read", "Residues that are declared but not read take edits that cannot answer, in the arm where they lie: pocket and controls no "
        "longer compare. Residues that are read but not declared are never edited.", check_response)
 def check_reads(s: Subject) -> Finding:
@@ -560,27 +565,31 @@ def check_reads(s: Subject) -> Finding:
     declared = "" if status == "pass" else f"; declared are {first + 1:,} to {end:,}"
     return Finding(status, f"reads {found} of {length:,}{declared}", range_found)
 
-# %% ../nbs/14_checks.ipynb #98dd9dcf
-def _written(s: Subject, sequence: str, positions: np.ndarray, steps: int) -> str:
-    "The sequence with these residues replaced."
-    letters, there = np.array(list(sequence)), set(positions.tolist())
-    return "".join(s.edited(c, steps=steps) if i in there else c for i, c in enumerate(letters))
+# %% ../nbs/14_checks.ipynb #93064171
+def visible_prior(s: Subject) -> dict[str, np.ndarray]: # target id → 0-based positions, perhaps none
+    "The residues of the prior that are visible as the model declares."
+    ranges = {t: visible_range(len(s.targets[t]), s.reading) for t in s.prior.positions if t in s.targets}
+    return {t: p[(p >= ranges[t][0]) & (p < ranges[t][1])] for t, p in s.prior.positions.items() if t in ranges}
 
+def prior_edits(s: Subject, sequence: str, positions: np.ndarray) -> list[str]: # three
+    "The sequence with these residues replaced, in three ways."
+    return apply_edits(sequence, np.tile(positions, (3, 1)), np.array([to_letters(s.edited(sequence, steps=n))[positions] for n in (1, 2, 3)]))
+
+# %% ../nbs/14_checks.ipynb #db64dd9d
 @check("prior reaches the output", "These targets have no mechanistic response, whatever the model relies on: the score falls for a reason that "
        "has nothing to do with it.", check_response)
 def check_prior(s: Subject) -> Finding:
     "Does an edit of the residues that should matter reach the output, target by target?"
     if s.prior is None: return Finding("skipped", "no prior was given")
-    seen = {t: p[(p >= first) & (p < end)] for t, p in s.prior.positions.items() if t in s.targets
-            for first, end in [visible_range(len(s.targets[t]), s.reading)]}
-    visible = {t: p for t, p in seen.items() if len(p)}
+    prior = visible_prior(s)
+    visible = {t: p for t, p in prior.items() if len(p)}
     drugs = list(islice(cycle(s.smiles), 3)) * len(visible)
     before = s.linear(drugs, [s.targets[t] for t in visible for _ in range(3)])
-    after = s.linear(drugs, [_written(s, s.targets[t], p, steps) for t, p in visible.items() for steps in (1, 2, 3)])
+    after = s.linear(drugs, [edit for t, p in visible.items() for edit in prior_edits(s, s.targets[t], p)])
     deaf = [t for t, moved in zip(visible, s.moved(before, after).reshape(-1, 3).any(axis=1), strict=True) if not moved]
-    hidden = f"; {len(seen) - len(visible):,} more have no residue within what is declared visible" if len(visible) < len(seen) else ""
-    if not deaf: return Finding("pass", f"on all {len(visible):,} targets{hidden}")
     named = [f"{t} (residues {visible[t][0] + 1:,} to {visible[t][-1] + 1:,} of {len(s.targets[t]):,})" for t in deaf[:20]]
+    hidden = f"; {len(prior) - len(visible):,} more have no residue within what is declared visible" if len(visible) < len(prior) else ""
+    if not deaf: return Finding("pass", f"on all {len(visible):,} targets{hidden}")
     return Finding("fail", f"not on {len(deaf):,} of {len(visible):,} targets: {', '.join(named)}{', …' * (len(deaf) > 20)}{hidden}")
 
 # %% ../nbs/14_checks.ipynb #42bc40da
@@ -599,7 +608,7 @@ def examine(subject: Subject) -> dict[Check, Finding]:
         if root or done[one].status == "fail": blame[one] = root or one
     return done
 
-# %% ../nbs/14_checks.ipynb #23c62f35
+# %% ../nbs/14_checks.ipynb #4ca875fa
 STATUS_COLOURS = {"pass": "#2e7d32", "warn": "#b26a00", "fail": "#c62828", "skipped": "#757575"}
 
 @dataclass(frozen=True, eq=False)
@@ -633,17 +642,17 @@ class CheckReport:
     def __repr__(self) -> str: return f"CheckReport({self.summary()})"
 
     def _repr_html_(self) -> str:
-        styled = self.frame.style.hide(axis="index").format(escape="html").set_uuid("checks").set_properties(**{"text-align": "left"})
+        styled = self.frame.style.hide(axis="index").format(escape="html").set_uuid(content_hash(self.frame)[:12]).set_properties(**{"text-align": "left"})
         return f"<p><b>{escape(self.summary())}</b></p>" + styled.map(lambda s: f"color: {STATUS_COLOURS[s]}", subset=["status"]).to_html()
 
-# %% ../nbs/14_checks.ipynb #8c5b5aac
+# %% ../nbs/14_checks.ipynb #e70a3289
 def report_on(subject: Subject) -> CheckReport:
     "Examine a subject and write down what was found."
     findings = examine(subject)
     frame = pd.DataFrame([(c.name, f.status, f.found, c.consequence if f.status in ("fail", "warn") else "") for c, f in findings.items()],
                          columns=["check", "status", "found", "consequence"])
     source = getattr(subject.model, "function", subject.model)
-    noise, counted = findings[check_noise].measured, vars(subject).get("predictor")
+    noise, counted = findings[check_noise].measured, vars(subject).get("predictor") # None where it could not even be called
     return CheckReport(getattr(source, "__qualname__", type(source).__qualname__), frame, np.nan if noise is None else noise,
                        findings[check_reads].measured, *((counted.predictions, counted.calls) if counted else (0, 0)))
 
