@@ -608,7 +608,7 @@ def examine(subject: Subject) -> dict[Check, Finding]:
         if root or done[one].status == "fail": blame[one] = root or one
     return done
 
-# %% ../nbs/14_checks.ipynb #4ca875fa
+# %% ../nbs/14_checks.ipynb #581b475b
 STATUS_COLOURS = {"pass": "#2e7d32", "warn": "#b26a00", "fail": "#c62828", "skipped": "#757575"}
 
 @dataclass(frozen=True, eq=False)
@@ -642,8 +642,9 @@ class CheckReport:
     def __repr__(self) -> str: return f"CheckReport({self.summary()})"
 
     def _repr_html_(self) -> str:
-        styled = self.frame.style.hide(axis="index").format(escape="html").set_uuid(content_hash(self.frame)[:12]).set_properties(**{"text-align": "left"})
-        return f"<p><b>{escape(self.summary())}</b></p>" + styled.map(lambda s: f"color: {STATUS_COLOURS[s]}", subset=["status"]).to_html()
+        table = self.frame.style.hide(axis="index").format(escape="html").set_uuid(content_hash(self.frame)[:12])
+        table = table.set_properties(**{"text-align": "left"}).map(lambda status: f"color: {STATUS_COLOURS[status]}", subset=["status"])
+        return f"<p><b>{escape(self.summary())}</b></p>{table.to_html()}"
 
 # %% ../nbs/14_checks.ipynb #e70a3289
 def report_on(subject: Subject) -> CheckReport:
