@@ -11,8 +11,10 @@ from biotite.structure.info import one_letter_code
 from biotite.structure.io import pdb, pdbx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from isaac.audit import AuditConfig, audit
+from isaac.cli import app
 from isaac.core import AMINO_ACIDS, DNA, PROTEIN, RNA, Alphabet, InputError, alphabet_of, reverse_complement, stream_key
 from isaac.datasets import load_davis
 from isaac.operators import OPERATORS, edit_letters, to_strings, unsuited
@@ -494,6 +496,25 @@ def test_other_names_are_refused(text):
 
 def test_a_distance_that_is_none_is_refused():
     with pytest.raises(InputError, match="'near' is no distance"): named_prior("complex:a.cif:INH:near", frame(t="MKT"))
+
+
+def test_the_command_line_takes_every_prior(tmp_path, uniprot):
+    written(residues(CANONICAL) + ligand(range(3, 15)), tmp_path / "complex.cif")
+    pd.DataFrame({"target_id": "Q00001", "position": range(4, 16)}).to_csv(tmp_path / "own.csv", index=False)
+    pairs = pd.DataFrame({"target_id": "Q00001", "sequence": CANONICAL, "smiles": ["CCO", "CCN"], "affinity": [6.0, 7.0]})
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    pairs.assign(sequence="ACGTTACC" * 6).to_csv(tmp_path / "dna.csv", index=False)
+    def asked(prior, data, *options):
+        out = tmp_path / f"plan{len(list(tmp_path.iterdir()))}"
+        common = "--threshold 7 --scale affinity --json --doses 1 --repeats 1 --seeds 1 --matchings uniform --min-prior 5".split()
+        said = CliRunner().invoke(app, ["plan", "--dataset", str(tmp_path / data), "--prior", prior, "--out", str(out), *common, *options])
+        assert said.exit_code == 0, said.output
+        return json.loads(said.output)
+    for prior in (f"complex:{tmp_path / 'complex.cif'}:INH", f"{tmp_path / 'own.csv'}:1", f"uniprot:{uniprot / 'entry.gff'}", "motif:LENPGL"):
+        plan = asked(prior, "pairs.csv", "--operators", "mask")
+        assert plan["unauditable"] == [] and plan["questions"] == 6 # each of two drugs: unedited, edited in the site, edited elsewhere
+    plan = asked("motif:ACGTT", "dna.csv", "--operators", "mask,substitute", "--alphabet", "dna", "--mask-token", "N")
+    assert plan["unauditable"] == [] and plan["questions"] == 10
 
 
 # ---- alphabets
