@@ -13,6 +13,7 @@ from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingF
 from isaac.priors import KlifsPocket, Prior, prior_from_table
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.sites import (
+    Motif,
     motif_from_frame,
     named_prior,
     prior_from_attribution,

@@ -6,8 +6,8 @@
 __all__ = ['FEATURE_COLUMNS', 'FEATURE_TYPES', 'GRID', 'PRIOR_FORMS', 'Found', 'merged', 'assembled', 'Counterparts',
            'counterparts', 'UniProtFeatures', 'read_features', 'residue', 'prior_from_uniprot', 'load_structure',
            'Residues', 'residues_of', 'pick_ligand', 'distances', 'Contacts', 'find_contacts', 'prior_from_complex',
-           'Match', 'pattern_matches', 'Motif', 'window_scores', 'motif_matches', 'on_both_strands', 'prior_from_motif',
-           'motif_from_frame', 'read_motifs', 'prior_from_attribution', 'named_prior']
+           'Match', 'pattern_matches', 'steps', 'Motif', 'window_scores', 'motif_matches', 'on_both_strands',
+           'prior_from_motif', 'motif_from_frame', 'read_motifs', 'prior_from_attribution', 'named_prior']
 
 # %% ../nbs/05b_sites.ipynb #74c31ba3
 import json
@@ -366,9 +366,14 @@ def pattern_matches(pattern: re.Pattern, sequence: str, overlapping: bool = Fals
         positions = np.unique(np.concatenate([np.empty(0, int), *(np.arange(*span) for span in spans)]))
         if len(positions): yield Match(positions)
 
-# %% ../nbs/05b_sites.ipynb #92879956
+# %% ../nbs/05b_sites.ipynb #3936fe59
 GRID = 1000 # steps per bit
 
+def steps(score: float) -> int: # `score` in bits; rounded up, but for what floating point adds
+    "The lowest number of thousandths that reaches a score."
+    return int(np.ceil(round(score * GRID, 6)))
+
+# %% ../nbs/05b_sites.ipynb #f88ebc3a
 @dataclass(frozen=True, eq=False)
 class Motif:
     "A position-weight matrix; raises `InputError` for probabilities that are none."
@@ -405,7 +410,7 @@ class Motif:
 
     def p_value(self, score: float) -> float: # of a score in bits
         "The probability that a window drawn from the background scores as high."
-        step = int(np.ceil(round(score * GRID, 6))) - self.scores.min(axis=1).sum()
+        step = steps(score) - self.scores.min(axis=1).sum()
         return float(self.tail[max(0, step)]) if step < len(self.tail) else 0.0
 
     def threshold(self, p_value: float) -> float: # bits
@@ -423,11 +428,11 @@ def window_scores(motif: Motif, sequence: str) -> np.ndarray: # bits, one per wi
     windows = max(0, len(sequence) - width + 1)
     return np.sum([by_place[i, codes[i:i + windows]] for i in range(width)], axis=0)
 
-# %% ../nbs/05b_sites.ipynb #087e5879
+# %% ../nbs/05b_sites.ipynb #fb1f72d1
 def motif_matches(motif: Motif, sequence: str, threshold: float) -> Iterator[Match]: # `threshold` in bits
     "Every window that scores at least `threshold`."
     scores = window_scores(motif, sequence)
-    for start in np.flatnonzero(scores >= threshold - 0.5 / GRID): # half a step: sums of thousandths are not exact
+    for start in np.flatnonzero(np.rint(scores * GRID) >= steps(threshold)):
         yield Match(start + np.arange(len(motif.scores)), "+", float(scores[start]))
 
 # %% ../nbs/05b_sites.ipynb #f06b6082
@@ -510,7 +515,7 @@ def motif_from_frame(frame: pd.DataFrame,                    # one row per place
     b = np.full(len(letters), 1 / len(letters)) if background is None else np.asarray(background, float) / np.sum(background)
     return Motif(name, alphabet, (counts + pseudocount * b) / (counts.sum(axis=1, keepdims=True) + pseudocount), b)
 
-# %% ../nbs/05b_sites.ipynb #346576df
+# %% ../nbs/05b_sites.ipynb #745f58ee
 _NUMBERS = r"[ \t]*[-+.\deE]+(?:[ \t]+[-+.\deE]+)*[ \t]*"
 
 def _meme(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]: # name, probabilities, options of `motif_from_frame`
@@ -519,20 +524,21 @@ def _meme(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]: # name, probab
     stated = re.search(rf"^Background letter frequencies[^\n]*\n((?:\s*[{letters}]\s+[.\deE+-]+)+)", text, re.M)
     shares = dict(re.findall(rf"([{letters}])\s+([.\deE+-]+)", stated[1])) if stated else {}
     options = {"background": [float(shares[a]) for a in letters]} if set(shares) == set(letters) else {}
-    for block in re.split(r"^MOTIF\s+", text, flags=re.M)[1:]:
+    for block in re.split(r"^MOTIF\b", text, flags=re.M)[1:]:
+        name = (block.split() or ["without a name"])[0]
         matrix = re.search(rf"letter-probability matrix:([^\n]*)\n((?:{_NUMBERS}(?:\n|$))+)", block)
         rows = [line.split() for line in matrix[2].splitlines() if line.strip()] if matrix else []
         says = dict(re.findall(r"(\w+)\s*=\s*([.\deE+-]+)", matrix[1])) if matrix else {}
         if not rows or len(rows) != int(says.get("w", len(rows))) or {len(r) for r in rows} != {len(letters)}:
-            raise InputError("Not a motif in MEME's form", [Problem(f"motif {block[:40].split()[0]}", "rows", len(rows),
+            raise InputError("Not a motif in MEME's form", [Problem(f"motif {name}", "rows", len(rows),
                                                                     f"expected w = {says.get('w', '?')}, each of {len(letters)} numbers")])
-        yield block.split()[0], pd.DataFrame(rows, columns=list(letters)), options | {"sites": float(says.get("nsites", 20))}
+        yield name, pd.DataFrame(rows, columns=list(letters)), options | {"sites": float(says.get("nsites", 20)) or 20}
 
-# %% ../nbs/05b_sites.ipynb #8d2c8aee
+# %% ../nbs/05b_sites.ipynb #dc0563cf
 def _jaspar(text: str) -> Iterator[tuple[str, pd.DataFrame, dict]]:
     "The motifs of a file of JASPAR's counts."
     for block in text.split(">")[1:]:
-        head, *lines = block.strip().splitlines()
+        head, *lines = block.strip().splitlines() or ["without a name"]
         rows = {m[1]: m[2].split() for m in (re.fullmatch(r"\s*([A-Za-z])\s*\[?([^\]]*)\]?\s*", line) for line in lines) if m}
         if not rows or len({len(r) for r in rows.values()}) > 1:
             found = {a: len(r) for a, r in rows.items()}

@@ -408,9 +408,8 @@ def test_matches_of_a_matrix_are_the_windows_that_score(motif, sequence, thresho
     index = {a: i for i, a in enumerate("ACGT")}
     expected = [s for s in range(len(sequence) - width + 1) if "N" not in sequence[s:s + width] and
                 sum(motif.scores[i, index[a]] for i, a in enumerate(sequence[s:s + width])) >= threshold * GRID]
-    close = any(abs(s * GRID - threshold * GRID) < 1 for s in window_scores(motif, sequence)) # a threshold between two steps of the grid
-    if not close: assert [m.positions[0] for m in motif_matches(motif, sequence, threshold)] == expected
-    def find(s): return motif_matches(motif, s, round(threshold, 3))
+    assert [m.positions[0] for m in motif_matches(motif, sequence, threshold)] == expected
+    def find(s): return motif_matches(motif, s, threshold)
     def found(s): return sorted((m.strand, *sorted(m.positions)) for m in on_both_strands(find, s, DNA))
     both, mirrored = found(sequence), found(reverse_complement(sequence))
     swapped = sorted(("+-"[m[0] == "+"], *sorted(len(sequence) - 1 - p for p in m[1:])) for m in mirrored)
@@ -432,7 +431,8 @@ def test_matrices_are_read_from_jaspar_and_meme(tmp_path):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "holds no motifs"), (">a\nA 1 2\nC 1\nG 1 2\nT 1 2", "not equally many"), (">a\nA 1\nC 1\nG 1", "'T' – missing"),
+    ("", "holds no motifs"), (">", "not equally many"), ("MOTIF\nletter-probability matrix: w= 1\n", "motif letter-probability rows 0"),
+    (">a\nA 1 2\nC 1\nG 1 2\nT 1 2", "not equally many"), (">a\nA 1\nC 1\nG 1", "'T' – missing"),
     (">a\nA x\nC 1\nG 1\nT 1", "place 1 numbers"), ("MOTIF a\nletter-probability matrix: w= 2\n.25 .25 .25 .25\n", "rows 1 – expected w = 2"),
     ("MOTIF a\nletter-probability matrix: w= 1\n.5 .5\n", "each of 4 numbers"),
     (">a\nA 1 0\nC 1 0\nG 1 0\nT 1 0", "place 2 numbers"), (">a\nA -1\nC 1\nG 1\nT 1", "not all 0 or more")])
