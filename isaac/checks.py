@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOLECULES', 'LENGTHS', 'STALE', 'EDGE', 'CHECKS', 'STATUS_COLOURS', 'Finding', 'told', 'Check', 'check', 'made_up',
-           'Subject', 'check_declarations', 'check_length', 'check_finite', 'changed_inputs', 'check_inputs',
-           'training_modules', 'check_evaluation', 'held_numbers', 'check_weights', 'compared', 'worst',
+           'Subject', 'check_declarations', 'check_length', 'check_finite', 'check_unseen', 'changed_inputs',
+           'check_inputs', 'training_modules', 'check_evaluation', 'held_numbers', 'check_weights', 'compared', 'worst',
            'check_determinism', 'cached_answers', 'check_target_cache', 'check_drug_cache', 'check_order',
            'check_single', 'check_batch', 'check_scale', 'check_towers', 'check_noise', 'outcomes', 'judged',
            'check_empty', 'check_short', 'check_long', 'check_lower_case', 'check_letters', 'check_response',
@@ -203,6 +203,14 @@ def check_finite(s: Subject) -> Finding:
                                         f"{len(s.sequences[bad[0]]):,} residues")
     return Finding("pass", f"from {s.answers.min():.4g} to {s.answers.max():.4g}")
 
+# %% ../nbs/14_checks.ipynb #534044e8
+@check("unseen sequences", "Every edit is a sequence that nobody has seen before: the audit stops at the first. Compute what the model needs to know "
+       "about a target when it is asked.", check_finite)
+def check_unseen(s: Subject) -> Finding:
+    "Does a sequence that it cannot know get a finite number?"
+    answers = s.ask(s.smiles, [s.edited(t, len(t) // 4, 3 * len(t) // 4) for t in s.sequences])
+    return Finding("pass" if np.isfinite(answers).all() else "fail", f"{np.isfinite(answers).sum()} of {len(answers)} edited targets get a number")
+
 # %% ../nbs/14_checks.ipynb #76163d43
 def changed_inputs(method: Callable, **texts: Sequence[str]) -> list[str]: # names of those that are not what they were
     "What a method does to the lists and arrays it is given."
@@ -336,16 +344,16 @@ def cached_answers(s: Subject,
     if compared(_one_sided(s.predictor, s, side, edited), fresh, COMPANY, "by a copy").status == "fail": return stale
     return Finding("pass", "no answer changes, asked afresh or not")
 
-# %% ../nbs/14_checks.ipynb #53049f95
+# %% ../nbs/14_checks.ipynb #ff84bc78
 STALE = "Edits get the answers of what was asked before them: responses are zero, or those of other edits, and the score means nothing. " \
         "Use the whole text as the key."
 
-@check("targets cached", STALE, check_determinism)
+@check("targets cached", STALE, check_determinism, check_unseen)
 def check_target_cache(s: Subject) -> Finding:
     "Does an edited target get an answer of its own right after the unedited one?"
     return cached_answers(s, "target")
 
-@check("drugs cached", STALE, check_determinism)
+@check("drugs cached", STALE, check_determinism, check_unseen)
 def check_drug_cache(s: Subject) -> Finding:
     "Does an edited drug get an answer of its own right after the unedited one?"
     return cached_answers(s, "drug")
@@ -433,21 +441,22 @@ def check_empty(s: Subject) -> Finding:
     s.ask([], [])
     return Finding("pass", "an empty answer")
 
-# %% ../nbs/14_checks.ipynb #33e8307f
-@check("short sequences", "Targets this short stop the audit.", check_finite)
+# %% ../nbs/14_checks.ipynb #9f85e96c
+@check("short sequences", "Targets this short stop the audit.", check_unseen)
 def check_short(s: Subject) -> Finding:
     "Do 1, 5 and 12 residues get a number?"
     return judged(outcomes(s, {f"{n} residue{'s' * (n > 1)}": made_up(n, "short", s.seed, alphabet=s.alphabet) for n in (1, 5, 12)}))
 
-# %% ../nbs/14_checks.ipynb #c5642d0b
+# %% ../nbs/14_checks.ipynb #b6aeddfe
 @check("long sequences", "Targets this long stop the audit, after everything was asked if the answer is no number. Davis has targets of up to 2,549 "
-       "residues, KIBA of up to 4,128.", check_finite)
+       "residues, KIBA of up to 4,128.", check_unseen)
 def check_long(s: Subject) -> Finding:
     "Does a very long sequence get a number?"
     return judged(outcomes(s, {f"{s.long:,} residues": made_up(s.long, "long", s.seed, alphabet=s.alphabet)}))
 
-# %% ../nbs/14_checks.ipynb #0b530b76
-@check("lower-case letters", "Soft-masked sequences from databases would be read as something else, and nobody would know.", check_determinism)
+# %% ../nbs/14_checks.ipynb #aa3dcdd6
+@check("lower-case letters", "Soft-masked sequences from databases would be read as something else, and nobody would know.",
+       check_determinism, check_unseen)
 def check_lower_case(s: Subject) -> Finding:
     "Is a sequence in lower case the same sequence, or refused?"
     upper, lower = outcomes(s, {"upper": s.sequences[0], "lower": s.sequences[0].lower()}).values()
@@ -455,9 +464,9 @@ def check_lower_case(s: Subject) -> Finding:
     if compared(np.array([lower]), np.array([upper]), COMPANY, "lower case").status == "pass": return Finding("pass", "lower case: the same answer")
     return Finding("warn", f"lower case: {lower:.4g} instead of {upper:.4g}, without a word")
 
-# %% ../nbs/14_checks.ipynb #3fae32d1
+# %% ../nbs/14_checks.ipynb #ad9cd887
 @check("unusual letters", "Sequences from databases hold such letters. NaN, or an exception that does not name the letter, stops the audit "
-       "without saying why.", check_finite)
+       "without saying why.", check_unseen)
 def check_letters(s: Subject) -> Finding:
     "Does every other letter of the alphabet get a number, or a refusal that names it?"
     def clear(letter, error): return "pass" if letter in re.sub(r"[A-Za-z]{2,}", "", str(error)) else "warn"
@@ -592,8 +601,8 @@ def check_prior(s: Subject) -> Finding:
     if not deaf: return Finding("pass", f"on all {len(visible):,} targets{hidden}")
     return Finding("fail", f"not on {len(deaf):,} of {len(visible):,} targets: {', '.join(named)}{', …' * (len(deaf) > 20)}{hidden}")
 
-# %% ../nbs/14_checks.ipynb #42bc40da
-CHECKS = (check_declarations, check_length, check_finite, check_inputs, check_evaluation, check_weights, check_determinism,
+# %% ../nbs/14_checks.ipynb #fecb295f
+CHECKS = (check_declarations, check_length, check_finite, check_unseen, check_inputs, check_evaluation, check_weights, check_determinism,
           check_target_cache, check_drug_cache, check_order, check_single, check_batch, check_empty, check_short, check_long,
           check_lower_case, check_letters, check_scale, check_towers, check_noise, check_response, check_drug_response, check_mask,
           check_reads, check_prior)
