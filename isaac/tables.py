@@ -7,9 +7,9 @@ __all__ = ['MEASURES', 'DELIMITERS', 'FORMATS', 'SIGNATURES', 'SYNONYMS', 'AFFIN
            'GAS_CONSTANT', 'NUMBER', 'Found', 'AS_TEXT', 'DUPLICATES', 'TableOptions', 'is_table', 'read_cells',
            'named_affinity', 'recognise', 'Unit', 'unit_of', 'to_affinity', 'parse_numbers', 'parse_affinities',
            'doubts', 'tidy_sequences', 'Library', 'accession', 'read_fasta', 'read_sdf', 'PairTable', 'understand',
-           'conflicts', 'settle', 'TableNote', 'read_dataset', 'Preview', 'preview']
+           'conflicts', 'settle', 'unsettled', 'TableNote', 'read_dataset', 'Preview', 'preview']
 
-# %% ../nbs/04_tables.ipynb #bf53a19b
+# %% ../nbs/04_tables.ipynb #e4edce5b
 import codecs
 import gzip
 import io
@@ -19,6 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -243,14 +244,14 @@ class Unit:
     @property
     def turned(self) -> bool: return self.kind in ("concentration", "energy") # larger numbers are weaker
 
-# %% ../nbs/04_tables.ipynb #925d129f
+# %% ../nbs/04_tables.ipynb #5080056e
 def unit_of(column: str,                # name of the column
             unit: str | None = None,    # as in `TableOptions`; None: as the column's name says
             measure: str | None = None, # likewise
            ) -> Unit:
     "The unit of a column. Raises InputError for one that is not stated, misspelt, or at odds with the measure."
     said_measure, said_unit = named_affinity(column) or ("", "")
-    name, of = (unit or said_unit).replace("μ", "µ"), measure or said_measure # two letters that look alike
+    name, of = re.sub("^[µμ]M$", "uM", unit or said_unit), measure or said_measure # two letters that look alike
     if name in MOLAR: return Unit(name, "concentration", f"p{of}" if of else "pAffinity")
     if name in ENERGIES: return Unit(name, "energy", f"p{of or 'Kd'}")
     wrong = ("is needed for a concentration" if of and not name else
@@ -429,11 +430,12 @@ def _looked_up(table: pd.DataFrame, key: str, library: Library) -> tuple[pd.Seri
     return held, [(row, Problem(f"row {row}", key, value, library.broken.get(ids[row], f"not in {library.name}")))
                   for row, value in table[key][lost].items()]
 
-# %% ../nbs/04_tables.ipynb #00212be6
+# %% ../nbs/04_tables.ipynb #c8bb1331
 def _flag(value) -> object: # True, False, or what it was
     return {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}.get(str(value).strip().lower(), value)
 
 AS_TEXT = {"drug_id": str, "target_id": str, "fold": str, "censored": _flag} # what each value of a column becomes
+
 def _structures(cells: pd.DataFrame, columns: Mapping[str, str], options: TableOptions) -> tuple[pd.DataFrame, Found, list[str]]:
     "Everything but the affinities under our names; unusable values; what was changed."
     table = pd.DataFrame({ours: each_distinct(cells[theirs], AS_TEXT.get(ours, lambda v: v))
@@ -469,7 +471,7 @@ def _conclusions(columns: Mapping[str, str], unit: Unit, options: TableOptions) 
             f"binding energies are taken to be at {options.temperature:g} K": unit.kind == "energy"}
     return [text for text, holds in said.items() if holds]
 
-# %% ../nbs/04_tables.ipynb #9b28050c
+# %% ../nbs/04_tables.ipynb #458df053
 @dataclass(frozen=True, eq=False)
 class PairTable:
     "A file understood as pairs."
@@ -481,6 +483,12 @@ class PairTable:
     notes: list[str]        # what was recognised and changed
     doubts: list[str]       # what can be read, but hardly be meant
 
+    @cached_property
+    def usable(self) -> pd.DataFrame:
+        "The rows in which nothing is wrong."
+        return self.table.drop(index=list({row for row, _ in self.found}))
+
+# %% ../nbs/04_tables.ipynb #e929a616
 def understand(path: str | Path,
                options: TableOptions = TableOptions(),
                rows: int | None = None, # only the first rows; None: all
@@ -516,29 +524,33 @@ def conflicts(table: pd.DataFrame, # our columns, usable rows
     told = zip(table.index[differs], map(_shown, *said[differs].T.to_numpy()), first[differs], map(_shown, *other[differs].T.to_numpy()), strict=True)
     return [(row, Problem(f"row {row}", scale, this, f"row {before} says {that} for the same drug and sequence")) for row, this, before, that in told]
 
-# %% ../nbs/04_tables.ipynb #9f26b63d
+# %% ../nbs/04_tables.ipynb #01581a78
 def settle(table: pd.DataFrame,    # our columns, usable rows
-           duplicates: str,        # "keep", "mean" or "median"
+           duplicates: str,        # "mean" or "median"; others leave the table as it is
           ) -> pd.DataFrame:       # of each drug and sequence, the first row with the settled affinity
-    "Leave repeated pairs, or merge them. Raises InputError where upper and lower bounds would have to be merged."
-    if duplicates == "keep": return table
-    groups = table.assign(upper=table.censored & ~table.at_least).groupby(_same(table))
+    "Merge repeated pairs."
+    if duplicates not in ("mean", "median"): return table
+    groups = table.groupby(_same(table))
     merged = table.assign(affinity=groups.affinity.transform(duplicates), censored=groups.censored.transform("any"),
                           at_least=groups.at_least.transform("any"))
-    if (both := merged.at_least & groups.upper.transform("any")).any():
-        raise InputError("Upper and lower bounds of one drug and sequence cannot be merged",
-                         [Problem(f"row {row}", "affinity", _shown(*table.loc[row, ["affinity", "censored", "at_least"]]), "among both")
-                          for row in table.index[both]], 'Keep them with duplicates="keep", or correct them')
     return merged[~pd.Series(_same(table), table.index).duplicated()]
 
-# %% ../nbs/04_tables.ipynb #f6cf3dba
+def unsettled(table: pd.DataFrame, # our columns, usable rows
+              scale: str,
+              duplicates: str,     # one of `DUPLICATES`
+             ) -> Found:
+    "Rows that the choice does not settle: all that disagree, or upper and lower bounds that would have to be merged."
+    if duplicates not in DUPLICATES:
+        raise InputError("Unknown option", [Problem("option", "duplicates", duplicates, f"not one of {', '.join(DUPLICATES)}")])
+    if duplicates in ("raise", "keep"): return conflicts(table, scale) if duplicates == "raise" else []
+    bounds = {"at_least": table.at_least, "at_most": table.censored & ~table.at_least}
+    both = np.logical_and.reduce([of.groupby(_same(table)).transform("any") for of in bounds.values()])
+    return [(row, Problem(f"row {row}", scale, _shown(*said), f"upper and lower bounds of one drug and sequence have no {duplicates}"))
+            for row, *said in table.loc[both, ["affinity", "censored", "at_least"]].itertuples()]
+
+# %% ../nbs/04_tables.ipynb #9871f3b3
 class TableNote(UserWarning):
     "Something about the reading of a table that its owner should know."
-
-def _usable(pairs: PairTable, duplicates: str) -> pd.DataFrame:
-    "The rows without problems. Raises InputError for an unknown way with duplicates."
-    if duplicates in DUPLICATES: return pairs.table.drop(index=list({row for row, _ in pairs.found}))
-    raise InputError("Unknown option", [Problem("option", "duplicates", duplicates, f"not one of {', '.join(DUPLICATES)}")])
 
 def read_dataset(path: str | Path,             # .csv, .tsv, .txt (perhaps .gz), .parquet or .xlsx; one measured pair per row
                  threshold: float | None = None, # a pair binds when affinity ≥ threshold; None: 0.5 of binary labels, else undecided
@@ -551,15 +563,14 @@ def read_dataset(path: str | Path,             # .csv, .tsv, .txt (perhaps .gz),
     """Read a table of your own. Raises InputError naming every bad row at once; warns (`TableNote`) of all that was recognised, changed, or
     can hardly be meant."""
     pairs = understand(path, TableOptions(**options))
-    usable = _usable(pairs, duplicates)
-    conflicting = conflicts(usable, pairs.scale) if duplicates == "raise" else []
+    conflicting = unsettled(pairs.usable, pairs.scale, duplicates)
     for note in [*pairs.notes, *pairs.doubts]: warnings.warn(f"{pairs.name}: {note}", TableNote, stacklevel=2)
-    advice = '; duplicates="keep", "mean" or "median" settles rows that disagree' if conflicting else ""
+    advice = '; duplicates="keep" leaves rows that disagree, "mean" or "median" merges them' if conflicting else ""
     advice += ". Rows are numbered as in a spreadsheet: the header is row 1"
     reject(pairs.found + (conflicting if on_error == "raise" else []), len(pairs.table), on_error, rejected, advice)
-    if conflicting: reject(conflicting, len(usable), advice=advice)
+    if conflicting: reject(conflicting, len(pairs.usable), advice=advice)
     if threshold is None: threshold = 0.5 if pairs.scale == "binary" else np.nan
-    return assemble(settle(usable, "keep" if duplicates == "raise" else duplicates), name or pairs.name.split(".")[0], pairs.scale, threshold)
+    return assemble(settle(pairs.usable, duplicates), name or pairs.name.split(".")[0], pairs.scale, threshold)
 
 # %% ../nbs/04_tables.ipynb #8432ef36
 @dataclass(frozen=True, eq=False)
@@ -580,23 +591,23 @@ class Preview:
         "All problems, one row each: where, field, value, reason."
         return InputError("", self.problems).table
 
-# %% ../nbs/04_tables.ipynb #1b1a0019
-def _counts(pairs: PairTable, usable: pd.DataFrame, conflicting: Found) -> pd.DataFrame:
+# %% ../nbs/04_tables.ipynb #3d63180c
+def _counts(pairs: PairTable) -> pd.DataFrame:
     "What there is, and how much of it."
-    lower = usable.at_least
+    usable, lower = pairs.usable, pairs.usable.at_least
     rows = {"rows": len(pairs.table), "usable rows": len(usable), "distinct SMILES": usable.smiles.nunique(),
             "distinct sequences": usable.sequence.nunique(), "upper bounds": int((usable.censored & ~lower).sum()), "lower bounds": int(lower.sum()),
-            "repeated pairs": int(pd.Series(_same(usable)).duplicated().sum()), "rows that disagree with another": len(conflicting)}
+            "repeated pairs": int(pd.Series(_same(usable)).duplicated().sum()), "rows that disagree": len(conflicts(usable, pairs.scale))}
     return pd.DataFrame(rows.items(), columns=["what", "count"])
 
-def _distributions(usable: pd.DataFrame, scale: str) -> pd.DataFrame:
+def _distributions(pairs: PairTable) -> pd.DataFrame:
     "Five numbers about affinities and lengths."
-    once = {"SMILES length": usable.smiles, "sequence length": usable.sequence}
-    values = {scale: usable.affinity} | {what: pd.Series(texts.unique()).str.len() for what, texts in once.items()}
+    once = {"SMILES length": pairs.usable.smiles, "sequence length": pairs.usable.sequence}
+    values = {pairs.scale: pairs.usable.affinity} | {what: pd.Series(texts.unique()).str.len() for what, texts in once.items()}
     five = {what: v.astype(float).quantile([0, .25, .5, .75, 1]).tolist() for what, v in values.items()}
     return pd.DataFrame(five, index=["minimum", "25 %", "median", "75 %", "maximum"]).T.rename_axis("of").reset_index()
 
-# %% ../nbs/04_tables.ipynb #9f50af63
+# %% ../nbs/04_tables.ipynb #ed796675
 def preview(path: str | Path,
             rows: int | None = 1000,  # only the first rows; None: all
             duplicates: str = "raise", # as in `read_dataset`
@@ -604,9 +615,7 @@ def preview(path: str | Path,
            ) -> Preview:
     "What `read_dataset` would make of a file. Raises InputError only where nothing can be read."
     pairs = understand(path, TableOptions(**options), rows)
-    usable = _usable(pairs, duplicates)
-    conflicting = conflicts(usable, pairs.scale)
-    problems = sorted(pairs.found + (conflicting if duplicates == "raise" else []), key=lambda item: item[0])
+    problems = sorted(pairs.found + unsettled(pairs.usable, pairs.scale, duplicates), key=lambda item: item[0])
     complete = rows is None or not (pairs.table.index > rows).any() # row 1 is the header
     return Preview(pairs.name, complete, pairs.columns, pairs.scale, pairs.notes, pairs.doubts, tuple(p for _, p in problems),
-                   _counts(pairs, usable, conflicting), _distributions(usable, pairs.scale))
+                   _counts(pairs), _distributions(pairs))

@@ -360,7 +360,7 @@ def test_pairs_that_disagree_are_the_users_choice(tmp_path):
     path = write(tmp_path, REPEATED)
     error = refused(read_dataset, path)
     assert [(p.where, p.value) for p in error.problems] == [("row 4", "7"), ("row 5", "9")]
-    assert 'duplicates="keep", "mean" or "median"' in error.advice
+    assert 'duplicates="keep" leaves rows that disagree, "mean" or "median" merges them' in error.advice
     assert all("row 2 says 5 for the same drug and sequence" in p.reason for p in error.problems)
     assert refused(read_dataset, path, on_error="skip", rejected=tmp_path / "r.csv").problems == error.problems
     assert read_dataset(path, duplicates="keep").pairs.affinity.tolist() == [5, 6, 7, 9, 6]
@@ -377,7 +377,8 @@ def test_merged_bounds(tmp_path):
     assert merged.affinity.tolist() == [6] and merged.censored.tolist() == [True] and "at_least" not in merged
     both = write(tmp_path, "smiles,sequence,Kd (nM)\nCC,MK,>10000\nCC,MK,<1\nCC,MR,<1\n")
     error = refused(read, both, duplicates="median")
-    assert [p.where for p in error.problems] == ["row 2", "row 3"] and "cannot be merged" in str(error)
+    assert [p.where for p in error.problems] == ["row 2", "row 3"] and "bounds of one drug and sequence have no median" in str(error)
+    assert preview(both, duplicates="median").problems == error.problems and preview(both, duplicates="keep").problems == ()
 
 
 @settings(max_examples=20)
@@ -406,10 +407,12 @@ def test_units_that_can_hardly_be_meant_are_doubted(tmp_path, values, unit, says
 
 @pytest.mark.parametrize(("values", "options"), [
     ([3, 250, 10_000], {"unit": "nM", "measure": "Kd"}), ([5.1, 9.3], {"unit": "pKd"}), ([-9.1, -7.5], {"unit": "kcal/mol"}),
-    ([-45, -30], {"unit": "kJ/mol"}), ([0, 1], {"unit": "binary"}), ([11.2], {"unit": "KIBA"})])
+    ([-45, -30], {"unit": "kJ/mol"}), ([0.2, 30], {"unit": "µM", "columns": {"affinity": "Kd_uM"}}),
+    ([0, 1], {"unit": "binary"}), ([11.2], {"unit": "KIBA"})])
 def test_sound_units_are_not_doubted(tmp_path, values, options):
     sequences = ["M" + "K" * i for i in range(len(values))]
-    pd.DataFrame({"smiles": "CC", "sequence": sequences, "affinity": values}).to_csv(tmp_path / "t.csv", index=False)
+    name = options.get("columns", {}).get("affinity", "affinity")
+    pd.DataFrame({"smiles": "CC", "sequence": sequences, name: values}).to_csv(tmp_path / "t.csv", index=False)
     assert understand(tmp_path / "t.csv", TableOptions(**options)).doubts == []
 
 
@@ -425,7 +428,7 @@ def test_a_preview_reads_the_first_rows_only(tmp_path, kind):
     assert whole.complete and [p.where for p in whole.problems if p.field == "smiles"] == ["row 11"] and len(whole.table) == len(whole.problems) == 9
     counts = whole.counts.set_index("what")["count"]
     assert counts.to_dict() == {"rows": 12, "usable rows": 11, "distinct SMILES": 3, "distinct sequences": 3, "upper bounds": 0, "lower bounds": 0,
-                                "repeated pairs": 8, "rows that disagree with another": 8}
+                                "repeated pairs": 8, "rows that disagree": 8}
     assert preview(tmp_path / f"t.{kind}", rows=None, duplicates="keep").counts.equals(whole.counts)
     spread = whole.distributions.set_index("of")
     assert spread.loc["sequence length"].tolist() == [3] * 5 and spread.loc["affinity", "maximum"] == 11
