@@ -6,14 +6,17 @@
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'Scale', 'MaxTargetLength',
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
            'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Primary', 'exit_code', 'Commands',
-           'print_table', 'print_json', 'main', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds',
-           'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'plan',
-           'score', 'validate', 'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve',
-           'report']
+           'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
+           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit',
+           'check', 'show_checks', 'plan', 'score', 'validate', 'show_preview', 'study', 'print_comparison',
+           'comparison_json', 'compare', 'serve', 'report']
 
-# %% ../nbs/23_cli.ipynb #38b4b5a9
+# %% ../nbs/23_cli.ipynb #a4c6e197
+import functools
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,9 +47,10 @@ class Commands(TyperGroup):
             typer.echo(interrupted if code == 130 else f"Error: {error}", err=True)
             raise typer.Exit(code) from None
 
-# %% ../nbs/23_cli.ipynb #7f9786d4
+# %% ../nbs/23_cli.ipynb #89ee7bf8
 def print_table(frame, # pandas DataFrame
                 title: str = "",
+                err: bool = False, # on standard error
                ) -> None:
     "A frame on standard output; numbers to three decimals, right-aligned; a dash where there is none."
     from rich import box
@@ -58,8 +62,8 @@ def print_table(frame, # pandas DataFrame
     for column, right in number.items(): table.add_column(str(column), justify="right" if right else "left", overflow="fold")
     shown = lambda v: "–" if v != v else f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
     for row in frame.astype(object).itertuples(index=False): table.add_row(*(Text(shown(v)) for v in row))
-    if title: typer.echo(title) # apart from the table, to whose width it would be broken
-    console = Console(force_jupyter=False)
+    if title: typer.echo(title, err=err) # apart from the table, to whose width it would be broken
+    console = Console(force_jupyter=False, stderr=err)
     if not console.is_terminal: console.width = Console(width=1_000).measure(table).maximum
     console.print(table)
 
@@ -100,20 +104,63 @@ def main(ctx: typer.Context,
     Exit codes: 0 done, 1 failed, 2 bad usage or input."""
     if ctx.invoked_subcommand is None: typer.echo(START, nl=False)
 
-# %% ../nbs/23_cli.ipynb #7f7143f1
+# %% ../nbs/23_cli.ipynb #fcf855e4
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.")]
-Dataset = Annotated[str, typer.Option(help="davis, kiba, or a .csv or .parquet file with the columns smiles, sequence, affinity.")]
+Dataset = Annotated[str, typer.Option(help="davis, kiba, or a .csv, .tsv, .parquet or .xlsx file of your own.")]
 Sequences = Annotated[str, typer.Option(help="Davis only: as_distributed, or corrected (domains and mutations repaired).")]
 Threshold = Annotated[float | None, typer.Option(help="For a file: the affinity from which a pair binds.")]
 OnError = Annotated[str, typer.Option(help="For a file: raise, or skip bad rows and list them in rejected.csv.")]
 
-def _dataset(name: str, sequences: str, threshold: float | None, on_error: str):
-    "The data set that the options name."
+def table_options(column: Annotated[list[str], typer.Option(metavar="OURS=YOURS", help="Which column is what: smiles=Drug; affinity=null if there is "
+                                    "none. Ours: smiles, sequence, affinity, drug_id, target_id, censored, fold. Can be repeated.")] = [], # noqa: B006
+                  unit: Annotated[str | None, typer.Option(help="M, mM, uM, nM, pM, kcal/mol, kJ/mol, pKd, pKi, pIC50, binary, or a scale of your "
+                                                           "own, where larger is tighter.", show_default="as the column's name says")] = None,
+                  measure: Annotated[str | None, typer.Option(help="What a concentration is: Kd, Ki, IC50 or EC50.")] = None,
+                  temperature: Annotated[float, typer.Option(help="Of binding energies, in kelvin.")] = 298.15,
+                  fasta: Annotated[Path | None, typer.Option(help="Sequences, which the table names in target_id.")] = None,
+                  sdf: Annotated[Path | None, typer.Option(help="Molecules, which the table names in drug_id.")] = None,
+                  sdf_id: Annotated[str | None, typer.Option(help="The property of a molecule that holds its id.", show_default="its title")] = None,
+                  duplicates: Annotated[str, typer.Option(help="Pairs with several affinities: raise, keep, mean or median.")] = "raise",
+                  encoding: Annotated[str, typer.Option(help="Of a text file.")] = "utf-8",
+                  delimiter: Annotated[str | None, typer.Option(help="Of a text file.", show_default="comma in .csv, tab in .tsv and .txt")] = None,
+                  sheet: Annotated[str | None, typer.Option(help="Of a workbook.", show_default="the first")] = None) -> dict[str, Any]:
+    "What these options say, as `read_dataset` and `preview` take it."
+    columns = {ours: theirs if theirs is None else str(theirs) for ours, theirs in assignments(column, "column").items()}
+    return {"columns": columns, "unit": unit, "measure": measure, "temperature": temperature, "fasta": fasta, "sdf": sdf, "sdf_id": sdf_id,
+            "duplicates": duplicates, "encoding": encoding, "delimiter": delimiter and delimiter.replace("\\t", "\t"), "sheet": sheet}
+
+for option in inspect.signature(table_options).parameters.values(): # apart from the command's own in its help
+    option.annotation.__metadata__[0].rich_help_panel = "A file of your own"
+
+def reads_tables(command: Callable) -> Callable:
+    "Give a command the options of `table_options` in place of its parameter `table`, which gets what they say."
+    own, shared = (inspect.signature(f).parameters for f in (command, table_options))
+    @functools.wraps(command)
+    def run(**given): return command(table=table_options(**{name: given.pop(name) for name in shared}), **given)
+    parameters = [*(p for name, p in own.items() if name != "table"), *shared.values()]
+    run.__signature__ = inspect.Signature([p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters])
+    return run
+
+# %% ../nbs/23_cli.ipynb #ba9ddb92
+def _dataset(name: str, sequences: str, threshold: float | None, on_error: str, table: dict, quiet: bool = True):
+    "The data set that the options name; of a file, a preview and what was noted go to standard error."
+    import warnings
+
     from isaac.plan import validated
     from isaac.studies import DatasetChoice, load_dataset
-    return load_dataset(validated(DatasetChoice, name=name, sequences=sequences, threshold=threshold, on_error=on_error))
+    from isaac.tables import is_table, preview
+    choice = validated(DatasetChoice, name=name, sequences=sequences, threshold=threshold, on_error=on_error, **table)
+    look = preview(name, **table) if is_table(name) and not quiet else None
+    if look: show_preview(look, most=10, err=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        data = load_dataset(choice)
+    known = [f"{look.name}: {text}" for text in [*look.notes, *look.doubts]] if look else []
+    for warning in told:
+        if str(warning.message) not in known: typer.echo(f"Note: {warning.message}.", err=True)
+    return data
 
 # %% ../nbs/23_cli.ipynb #52f32cc5
 @app.command()
@@ -155,11 +202,12 @@ def assignments(values: list[str],   # KEY=VALUE
     if wrong: raise InputError("Settings cannot be read", wrong)
     return found
 
-# %% ../nbs/23_cli.ipynb #bc2a83d1
+# %% ../nbs/23_cli.ipynb #7ddd8816
 @app.command()
+@reads_tables
 def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="deepdta, deepconv or tapb.")],
           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
-          on_error: OnError = "raise",
+          on_error: OnError = "raise", table: dict = None,
           split: Annotated[str, typer.Option(help="warm, cold-drug, cold-target or cold-pair.")] = "warm",
           split_seed: Annotated[int, typer.Option(help="Which pairs are held out, where the data do not say.")] = 0,
           seed: Annotated[int | None, typer.Option(help="Of the initial weights, the blocks and the dropout.", show_default="0")] = None,
@@ -198,7 +246,7 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
     choice = validated(studies.ModelChoice, architecture=architecture, settings=own, seeds=tuple(range(seeds)) if seeds else (seed or 0,),
                        training={name: value for name, value in given.items() if value is not None})
     parts, example = validated(studies.SplitChoice, kind=split, seed=split_seed), choice.example()
-    pairs = _dataset(dataset, sequences, threshold, on_error).split(parts.kind, parts.seed)
+    pairs = _dataset(dataset, sequences, threshold, on_error, table, quiet).split(parts.kind, parts.seed)
     folders = _folders(choice, out, dataset, several=seeds is not None)
     made = [studies.obtain_checkpoint(folder, example, pairs, s, choice.config(), device, not quiet) for s, folder in folders.items()]
     show_training(made, dataset, out or Path("runs", Path(dataset).stem, choice.name), several=seeds is not None, as_json=json)
@@ -296,12 +344,13 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #c9411a76
+# %% ../nbs/23_cli.ipynb #d08bbd99
 @app.command()
+@reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
                                                                     "or one without arguments that makes one), or the http(s) address of a server.")],
           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
-          on_error: OnError = "raise",
+          on_error: OnError = "raise", table: dict = None,
           pairs: Annotated[str, typer.Option(help="test: the test part of the split the checkpoint was trained on, or for other models of the "
                                                   "data's own split; all: every pair; auto: test if the checkpoint was trained on these data, "
                                                   "else all.")] = "auto",
@@ -332,7 +381,7 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     if pairs not in ("auto", "test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not auto, test or all")])
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     label, seed = (trained.label, trained.seed) if trained else (model, None)
-    data = _dataset(dataset, sequences, threshold, on_error)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
     audited = _audited(data, trained, pairs)
     out = out or _run_directory(label, seed)
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
@@ -360,12 +409,13 @@ def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, an
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
-# %% ../nbs/23_cli.ipynb #8620fb7f
+# %% ../nbs/23_cli.ipynb #9a354041
 @app.command()
+@reads_tables
 def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
           dataset: Annotated[str | None, typer.Option(help="Ask about molecules and targets of davis, kiba or a file.",
                                                       show_default="built-in molecules, made-up targets")] = None,
-          sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+          sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise", table: dict = None,
           prior: Annotated[str | None, typer.Option(help="With --dataset: klifs or a file, as for isaac audit.", show_default="none")] = None,
           prior_source: PriorSource = "snapshot",
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
@@ -384,7 +434,7 @@ def check(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     from isaac.sites import named_prior
     if prior and not dataset: raise InputError("A prior needs targets", [Problem("option", "prior", prior, "without --dataset")])
     predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
-    data = _dataset(dataset, sequences, threshold, on_error) if dataset else None
+    data = _dataset(dataset, sequences, threshold, on_error, table) if dataset else None
     placed = named_prior(prior, data.targets, prior_source) if prior else None
     checked = check_predictor(predictor, data and data.drugs, data and data.targets, placed, long=long, seed=seed)
     show_checks(checked, json)
@@ -399,10 +449,12 @@ def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
     for row in checked.frame[checked.frame["consequence"].ne("")].itertuples(): typer.echo(f"{row.check}: {row.consequence}\n")
     typer.echo(checked.summary())
 
-# %% ../nbs/23_cli.ipynb #47581ecc
+# %% ../nbs/23_cli.ipynb #6468ffb8
 @app.command()
+@reads_tables
 def plan(out: Annotated[Path, typer.Option(help="Folder of the questions; made whole or not at all.")],
-         dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+         dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
+         on_error: OnError = "raise", table: dict = None,
          pairs: Annotated[str, typer.Option(help="test: the data's own test part; all: every pair.")] = "all",
          prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
          doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
@@ -426,7 +478,7 @@ def plan(out: Annotated[Path, typer.Option(help="Folder of the questions; made w
     declared = {"scale": scale, "max_target_length": max_target_length, "truncation": truncation, "mask_token": mask_token}
     how = Reading(**{name: value for name, value in declared.items() if value is not None})
     if pairs not in ("test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not test or all")])
-    data = _dataset(dataset, sequences, threshold, on_error)
+    data = _dataset(dataset, sequences, threshold, on_error, table)
     placed = named_prior(prior, data.targets, prior_source, config.alphabet)
     asked = write_questions(out, _audited(data, None, pairs), placed, how, config,
                             format=format, shard_size=shard_size)
@@ -454,23 +506,11 @@ def score(questions: Annotated[Path, typer.Argument(metavar="FOLDER", help="What
     out = out or _run_directory(name, training_seed)
     show_audit(score_predictions(questions, predictions, name, training_seed=training_seed, out=out), out, json)
 
-# %% ../nbs/23_cli.ipynb #a96bdfb8
+# %% ../nbs/23_cli.ipynb #d47295d0
 @app.command()
+@reads_tables
 def validate(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .txt (perhaps .gz), .parquet or .xlsx file of pairs.")],
-             column: Annotated[list[str], typer.Option(metavar="OURS=YOURS", help="Which column is what: smiles=Drug; affinity=null if there is "
-                               "none. Ours: smiles, sequence, affinity, drug_id, target_id, censored, fold. Can be repeated.")] = [], # noqa: B006
-             unit: Annotated[str | None, typer.Option(help="M, mM, uM, nM, pM, kcal/mol, kJ/mol, pKd, pKi, pIC50, binary, or a scale of your own, "
-                                                      "where larger is tighter.", show_default="as the column's name says")] = None,
-             measure: Annotated[str | None, typer.Option(help="What a concentration is: Kd, Ki, IC50 or EC50.")] = None,
-             temperature: Annotated[float, typer.Option(help="Of binding energies, in kelvin.")] = 298.15,
-             fasta: Annotated[Path | None, typer.Option(help="Sequences, which the table names in target_id.")] = None,
-             sdf: Annotated[Path | None, typer.Option(help="Molecules, which the table names in drug_id.")] = None,
-             sdf_id: Annotated[str | None, typer.Option(help="The property of a molecule that holds its id.", show_default="its title")] = None,
-             duplicates: Annotated[str, typer.Option(help="Pairs with several affinities: raise, keep, mean or median.")] = "raise",
-             encoding: Annotated[str, typer.Option(help="Of a text file.")] = "utf-8",
-             delimiter: Annotated[str | None, typer.Option(help="Of a text file.", show_default="comma in .csv, tab in .tsv and .txt")] = None,
-             sheet: Annotated[str | None, typer.Option(help="Of a workbook.", show_default="the first")] = None,
-             rows: Annotated[int | None, typer.Option(help="Look at the first rows only.", show_default="all")] = None,
+             table: dict = None, rows: Annotated[int | None, typer.Option(help="Look at the first rows only.", show_default="all")] = None,
              json: Json = False):
     """Read a file of pairs as training and auditing would, and list everything that is wrong with it.
 
@@ -478,23 +518,21 @@ def validate(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, 
 
     Example: [bold]isaac validate pairs.csv --column smiles=Drug --unit nM --measure Kd[/]"""
     from isaac.tables import preview
-    columns = {ours: theirs if theirs is None else str(theirs) for ours, theirs in assignments(column, "column").items()}
-    look = preview(file, rows, duplicates, columns=columns, unit=unit, measure=measure, temperature=temperature, fasta=fasta, sdf=sdf, sdf_id=sdf_id,
-                   encoding=encoding, delimiter=delimiter and delimiter.replace("\\t", "\t"), sheet=sheet)
+    look = preview(file, rows, **table)
     if json: print_json(vars(look) | {"problems": look.table})
     else: show_preview(look)
     if look.problems: raise typer.Exit(2)
 
-# %% ../nbs/23_cli.ipynb #84894c65
-def show_preview(look, most: int = 100) -> None: # a `Preview`; `most`: problems that are listed
-    "What a file looks like, for people."
-    for note in look.notes: typer.echo(f"{note[0].upper()}{note[1:]}.")
-    print_table(look.counts, look.name if look.complete else f"{look.name}, first rows")
-    print_table(look.distributions)
-    for doubt in look.doubts: typer.echo(f"Warning: {doubt}.")
-    if look.problems: print_table(look.table.astype(str)[:most], f"{len(look.problems):,} problems")
-    if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: --json lists all of them.")
-    if not look.problems: typer.echo("No problems.")
+# %% ../nbs/23_cli.ipynb #c04871bf
+def show_preview(look, most: int = 100, err: bool = False) -> None: # a `Preview`; `most`: problems that are listed
+    "What a file looks like, for people; on standard error if `err`."
+    for note in look.notes: typer.echo(f"{note[0].upper()}{note[1:]}.", err=err)
+    print_table(look.counts, look.name if look.complete else f"{look.name}, first rows", err)
+    print_table(look.distributions, err=err)
+    for doubt in look.doubts: typer.echo(f"Warning: {doubt}.", err=err)
+    if look.problems: print_table(look.table.astype(str)[:most], f"{len(look.problems):,} problems", err)
+    if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: isaac validate --json lists all of them.", err=err)
+    if not look.problems: typer.echo("No problems.", err=err)
 
 # %% ../nbs/23_cli.ipynb #06ea8d7a
 @app.command()

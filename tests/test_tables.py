@@ -467,3 +467,20 @@ def test_validate_refuses_what_it_cannot_read(tmp_path, arguments):
     path = [] if arguments == ["absent.csv"] else [write(tmp_path, "smiles,sequence,affinity\nCC,MK,5\n")]
     done = call(*path, *arguments)
     assert done.exit_code == 2 and done.stderr.startswith("Error: ") and done.stdout == ""
+def test_training_reads_a_file_as_validate_does(tmp_path):
+    "Named columns, units, bounds and sequences beside the table; what was understood goes to standard error before the work."
+    rng = np.random.default_rng(0)
+    names = [f"T{i}" for i in range(20)]
+    write(tmp_path, "".join(f">{n}\n{''.join(rng.choice(list(AMINO_ACIDS), 60))}\n" for n in names), "t.fasta")
+    drugs = ["C" * n + "O" for n in range(1, 7)]
+    rows = [f"{d},{n},{'>' if i + j == 7 else ''}{10 ** (1 + (i + j) % 4)}" for i, d in enumerate(drugs) for j, n in enumerate(names)]
+    path = write(tmp_path, "\n".join(["Drug,Target,Kd (nM)", *rows]) + "\n")
+    said = ["--column", "target_id=Target", "--fasta", tmp_path / "t.fasta"]
+    out = tmp_path / "model"
+    trained = CliRunner().invoke(app, [*map(str, ["train", "deepdta", "--dataset", path, "--threshold", 7, *said, "--epochs", 1, "--device", "cpu",
+                                                  "--out", out])])
+    assert trained.exit_code == 0, trained.output
+    assert "Recognised by name: smiles in 'Drug', affinity in 'Kd (nM)'" in trained.stderr and "usable rows" in trained.stderr
+    assert json.loads((out / "provenance.json").read_text())["scale"] == "pKd"
+    bad = CliRunner().invoke(app, [*map(str, ["audit", out, "--dataset", write(tmp_path, "smiles,sequence,Kd\nCC,MK,1\n"), "--threshold", 7])])
+    assert bad.exit_code == 2 and "unit of column 'Kd' is not clear" in bad.stderr
