@@ -80,12 +80,12 @@ def percentile_interval(draws: np.ndarray,   # bootstrap values, shape (..., dra
     with np.errstate(invalid="ignore"): low, high = np.nanquantile(filled, [tail, 1 - tail], axis=-1) # an infinite log odds is a fair draw
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)
 
-# %% ../nbs/16_inference.ipynb #4bd114ac
+# %% ../nbs/16_inference.ipynb #cf59c9de
 def monte_carlo_error(values: np.ndarray, # a score computed on each intervention seed alone, shape (seeds,)
-                     ) -> float:          # same units; NaN with a single seed
+                     ) -> float:          # same units; NaN with a single seed, or an infinite score
     "Standard error of the mean over intervention seeds."
     values = np.asarray(values, dtype=float)
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
 # %% ../nbs/16_inference.ipynb #018d753d
 def combined_interval(value: np.ndarray,     # estimates, shape (...)
