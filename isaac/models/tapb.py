@@ -193,11 +193,11 @@ def _esm_states(name: str, sequences: Sequence[str], device) -> list[torch.Tenso
 def _remembered(fingerprint: str, sequence: str) -> Path:
     return cache_dir() / "esm" / fingerprint[:16] / f"{content_hash(sequence)[:32]}.npy"
 
-# %% ../../nbs/models/tapb.ipynb #0c007884
+# %% ../../nbs/models/tapb.ipynb #c9ef38b6
 class TAPB(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
            paper_url="https://doi.org/10.1038/s41467-025-65915-x", tags=["drug-target-interaction"]):
     "Drug tokens query the residues of the target; trained in two stages (Lin et al. 2025)."
-    recipe = {"epochs": 8, "second_stage": 3, "matrix_rate": 3e-3, "drugs_per_block": 12, "warmup": 0.15}
+    recipe = {"epochs": 12, "second_stage": 4, "matrix_rate": 3e-3, "drugs_per_block": 12, "warmup": 0.15}
     pairs_at_once = 256
 
     def __init__(self,
