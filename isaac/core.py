@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['GOLDEN', 'AMINO_ACIDS', 'PROTEIN', 'DNA', 'RNA', 'ALPHABETS', 'IsaacError', 'DownloadError', 'Problem', 'InputError',
            'content_hash', 'file_hash', 'mix64', 'hash64', 'stream_key', 'random_bits', 'random_uniform', 'blosum62',
-           'Alphabet', 'alphabet_of', 'reverse_complement', 'residue_name', 'atomic_path', 'write_text', 'json_text',
-           'write_json', 'read_json', 'patch_to', 'cache_dir', 'mirror']
+           'Alphabet', 'alphabet_of', 'reverse_complement', 'residue_name', 'atomic_path', 'atomic_folder',
+           'write_text', 'json_text', 'write_json', 'read_json', 'patch_to', 'cache_dir', 'mirror']
 
-# %% ../nbs/00_core.ipynb #4d89cc50
+# %% ../nbs/00_core.ipynb #659ae62c
 import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -229,6 +230,21 @@ def atomic_path(path: str | Path,    # the file's final name
         temporary.chmod(0o644)
         os.replace(temporary, path)
     finally: temporary.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #a1e18a9b
+@contextlib.contextmanager
+def atomic_folder(path: str | Path,   # the folder's final name; must not exist yet, or be empty
+                 ) -> Iterator[Path]: # a temporary folder beside it, to be filled
+    "Fill a temporary neighbour and rename it to `path` when the block succeeds."
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists(): path.rmdir()
+        os.replace(temporary, path)
+    finally: shutil.rmtree(temporary, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #8c294d62
 def write_text(path: str | Path, # where to

@@ -4,18 +4,15 @@
 
 # %% auto #0
 __all__ = ['SCALES', 'READERS', 'EXCHANGE_SCHEMA', 'KINDS', 'CHECKED', 'question_codes', 'Questionnaire', 'questionnaire',
-           'instructions', 'whole_folder', 'write_questions', 'load_questions', 'prediction_files', 'read_predictions',
-           'value_problem', 'row_problems', 'few_decimals', 'score_predictions']
+           'instructions', 'write_questions', 'load_questions', 'prediction_files', 'read_predictions', 'value_problem',
+           'row_problems', 'few_decimals', 'score_predictions']
 
-# %% ../nbs/21_exchange.ipynb #693b28ef
-import contextlib
+# %% ../nbs/21_exchange.ipynb #2c9cf686
 import json
 import math
-import os
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -25,7 +22,7 @@ import pandas as pd
 
 from . import __version__
 from .audit import AuditConfig, AuditResult, PreparedAudit, claim_directory, conclude, model_names, prepare
-from .core import InputError, Problem, content_hash, file_hash, json_text, read_json, write_json, write_text
+from .core import InputError, Problem, atomic_folder, content_hash, file_hash, json_text, read_json, write_json, write_text
 from .datasets import DTIDataset
 from .engine import COMPANY, Questions, agree, answered, distinct_questions, numerical_noise, question_names, repeated_questions
 from .plan import load_plan, read_table, save_plan, validated, write_table
@@ -99,21 +96,9 @@ With Keras, the line in the middle is `model.predict([encode_drugs(table["smiles
 Then, in this folder: `isaac score . predictions-*.csv --name "my model" --out result`. Change nothing else here.
 """
 
-# %% ../nbs/21_exchange.ipynb #207435af
+# %% ../nbs/21_exchange.ipynb #8593000e
 EXCHANGE_SCHEMA = 1
 
-@contextlib.contextmanager
-def whole_folder(directory: Path) -> Iterator[Path]: # a temporary folder, to be filled
-    "Becomes `directory`, which must be empty or absent, when the block succeeds."
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as beside:
-        made = Path(beside, "made")
-        made.mkdir()
-        yield made
-        if directory.exists(): directory.rmdir()
-        os.replace(made, directory)
-
-# %% ../nbs/21_exchange.ipynb #f4b9795d
 def _write_audit(prepared: PreparedAudit, folder: Path) -> None:
     "Everything of a prepared audit that is not in the manifest."
     save_plan(prepared.plan, folder)
@@ -169,7 +154,7 @@ def _recognised(directory: Path, manifest: dict) -> bool: # whether these questi
     if changed := _changed(directory, kept["files"]): raise InputError(f"{directory} is damaged", changed, "Remove it and make the plan again")
     return True
 
-# %% ../nbs/21_exchange.ipynb #542d4f91
+# %% ../nbs/21_exchange.ipynb #df596a99
 def write_questions(directory: str | Path,       # where to; made whole or not at all
                     data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
                     prior: Prior,                # which residues should matter
@@ -187,7 +172,7 @@ def write_questions(directory: str | Path,       # where to; made whole or not a
     asked, directory = questionnaire(prepare(data, prior, how, config, **options)), Path(directory)
     manifest = _manifest(asked, format, shard_size)
     if _recognised(directory, manifest): return asked
-    with whole_folder(directory) as folder:
+    with atomic_folder(directory) as folder:
         _write_audit(asked.prepared, folder / "audit")
         _write_shards(asked.rows, folder, format, shard_size)
         write_text(folder / "PREDICT.md", instructions(asked, format))

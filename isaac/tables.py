@@ -524,16 +524,17 @@ def conflicts(table: pd.DataFrame, # our columns, usable rows
     told = zip(table.index[differs], map(_shown, *said[differs].T.to_numpy()), first[differs], map(_shown, *other[differs].T.to_numpy()), strict=True)
     return [(row, Problem(f"row {row}", scale, this, f"row {before} says {that} for the same drug and sequence")) for row, this, before, that in told]
 
-# %% ../nbs/04_tables.ipynb #01581a78
+# %% ../nbs/04_tables.ipynb #3ec47d19
 def settle(table: pd.DataFrame,    # our columns, usable rows
            duplicates: str,        # "mean" or "median"; others leave the table as it is
           ) -> pd.DataFrame:       # of each drug and sequence, the first row with the settled affinity
     "Merge repeated pairs."
     if duplicates not in ("mean", "median"): return table
-    groups = table.groupby(_same(table))
+    same = _same(table)
+    groups = table.groupby(same)
     merged = table.assign(affinity=groups.affinity.transform(duplicates), censored=groups.censored.transform("any"),
                           at_least=groups.at_least.transform("any"))
-    return merged[~pd.Series(_same(table), table.index).duplicated()]
+    return merged[~pd.Series(same, table.index).duplicated()]
 
 def unsettled(table: pd.DataFrame, # our columns, usable rows
               scale: str,
@@ -544,7 +545,8 @@ def unsettled(table: pd.DataFrame, # our columns, usable rows
         raise InputError("Unknown option", [Problem("option", "duplicates", duplicates, f"not one of {', '.join(DUPLICATES)}")])
     if duplicates in ("raise", "keep"): return conflicts(table, scale) if duplicates == "raise" else []
     bounds = {"at_least": table.at_least, "at_most": table.censored & ~table.at_least}
-    both = np.logical_and.reduce([of.groupby(_same(table)).transform("any") for of in bounds.values()])
+    same = _same(table)
+    both = np.logical_and.reduce([of.groupby(same).transform("any") for of in bounds.values()])
     return [(row, Problem(f"row {row}", scale, _shown(*said), f"upper and lower bounds of one drug and sequence have no {duplicates}"))
             for row, *said in table.loc[both, ["affinity", "censored", "at_least"]].itertuples()]
 

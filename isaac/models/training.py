@@ -4,17 +4,14 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainingConfig', 'Grid', 'permutation', 'grid_blocks', 'metrics_of', 'MuonAdamW', 'one_cycle',
-           'GridTraining', 'quiet_lightning', 'deterministic', 'fit', 'check_stages', 'fit_stages', 'atomic_folder',
-           'TrainingResult', 'provenance_of', 'check_split', 'train']
+           'GridTraining', 'quiet_lightning', 'deterministic', 'fit', 'check_stages', 'fit_stages', 'TrainingResult',
+           'provenance_of', 'check_split', 'train']
 
-# %% ../../nbs/models/training.ipynb #ca65ef3d
+# %% ../../nbs/models/training.ipynb #1c2e2161
 import contextlib
 import logging
 import math
-import os
 import platform
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,7 +26,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..core import InputError, IsaacError, Problem, random_uniform, stream_key, write_json
+from ..core import InputError, IsaacError, Problem, atomic_folder, random_uniform, stream_key, write_json
 from ..datasets import DTIDataset, Split, pair_keys, seen_in_training
 from ..metrics import regression_metrics
 from .encoders import TwoTowerModel, device_of, distinct, untrained
@@ -285,20 +282,6 @@ def fit_stages(model: TwoTowerModel,    # trained in place
         model = fit(training, device)
         history += training.history
     return model, pd.DataFrame(history), {"best_epoch": training.best["epoch"]}
-
-# %% ../../nbs/models/training.ipynb #7505a641
-@contextlib.contextmanager
-def atomic_folder(path: str | Path,   # the folder's final name; must not exist yet, or be empty
-                 ) -> Iterator[Path]: # a temporary folder beside it, to be filled
-    "Fill a temporary neighbour and rename it to `path` when the block succeeds."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, path)
-    finally: shutil.rmtree(temporary, ignore_errors=True)
 
 # %% ../../nbs/models/training.ipynb #63e1fcfa
 @dataclass(frozen=True)
