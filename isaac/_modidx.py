@@ -1063,4 +1063,12 @@ d = { 'settings': { 'branch': 'main',
                               'isaac.tables.to_affinity': ('tables.html#to_affinity', 'isaac/tables.py'),
                               'isaac.tables.understand': ('tables.html#understand', 'isaac/tables.py'),
                               'isaac.tables.unit_of': ('tables.html#unit_of', 'isaac/tables.py'),
-                              'isaac.tables.unsettled': ('tables.html#unsettled', 'isaac/tables.py')}}}
+                              'isaac.tables.unsettled': ('tables.html#unsettled', 'isaac/tables.py')},
+            'isaac.verdicts': { 'isaac.verdicts.Requirement': ('verdicts.html#requirement', 'isaac/verdicts.py'),
+                                'isaac.verdicts.Requirement.holds': ('verdicts.html#requirement.holds', 'isaac/verdicts.py'),
+                                'isaac.verdicts._parsed': ('verdicts.html#_parsed', 'isaac/verdicts.py'),
+                                'isaac.verdicts.check_names': ('verdicts.html#check_names', 'isaac/verdicts.py'),
+                                'isaac.verdicts.fails': ('verdicts.html#fails', 'isaac/verdicts.py'),
+                                'isaac.verdicts.judge': ('verdicts.html#judge', 'isaac/verdicts.py'),
+                                'isaac.verdicts.overall': ('verdicts.html#overall', 'isaac/verdicts.py'),
+                                'isaac.verdicts.requirements': ('verdicts.html#requirements', 'isaac/verdicts.py')}}}
