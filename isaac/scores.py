@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Weights', 'SHARE', 'reasoning_score', 'log_odds', 'rs_pair', 'dominance', 'separation', 'BINS', 'overlap',
            'falls_mechanistic', 'signed_mechanistic', 'falls_control', 'signed_control', 'entanglement', 'collapse',
-           'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'Contrast', 'arm_cells',
-           'contrast', 'weighted_means', 'Score', 'overlap_kde', 'specific', 'level_sums', 'distribution_shift',
-           'coherence', 'arm_metrics']
+           'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'Contrast', 'contrast',
+           'weighted_means', 'Score', 'overlap_kde', 'specific', 'level_sums', 'distribution_shift', 'coherence',
+           'arm_metrics']
 
-# %% ../nbs/15_scores.ipynb #0cb51378
+# %% ../nbs/15_scores.ipynb #11f9a11b
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ import pandas as pd
 from .core import InputError, Problem
 from .engine import Responses
 from .metrics import regression_metrics
-from .plan import Plan
+from .plan import Plan, arm_cells
 
 # %% ../nbs/15_scores.ipynb #b5ac58a8
 def response_matrix(plan: Plan,            # the questions
@@ -63,19 +63,7 @@ class Contrast:
         "Whether any pair moves by more than ten times the noise."
         return bool((self.m + self.s > 10 * self.noise).any())
 
-# %% ../nbs/15_scores.ipynb #82b8615e
-def arm_cells(plan: Plan,
-              operator: str, matching: str, dose, # which condition
-              seed: int | None = None,            # the draws of this intervention seed only
-             ) -> tuple[np.ndarray, np.ndarray]:  # cell_ids: mechanistic, control
-    "The cells of both arms, draw by draw."
-    cells = plan.cells
-    here = cells[cells["operator"].eq(operator) & cells["dose"].eq(str(dose)) & (cells["seed"].eq(seed) if seed is not None else True)]
-    arm = lambda name, matching: here.loc[here["arm"].eq(name) & here["matching"].eq(matching), "cell_id"].to_numpy()
-    own = arm("mechanistic", matching)
-    return own if len(own) else arm("mechanistic", "none"), arm("control", matching)
-
-# %% ../nbs/15_scores.ipynb #bbae10c0
+# %% ../nbs/15_scores.ipynb #5ab9d852
 def contrast(plan: Plan, matrix: np.ndarray,   # the plan and its response matrix
              operator: str, matching: str, dose, # which condition
              rows: np.ndarray | None = None,   # columns of `matrix` to keep; None = all pairs auditable here
@@ -84,7 +72,7 @@ def contrast(plan: Plan, matrix: np.ndarray,   # the plan and its response matri
              seed: int | None = None,          # keep the draws of this intervention seed only
             ) -> Contrast:
     "The two arms of one condition."
-    mechanistic, control = (matrix[cells].T for cells in arm_cells(plan, operator, matching, dose, seed))
+    mechanistic, control = (matrix[cells].T for cells in arm_cells(plan.cells, operator, matching, dose, seed))
     if rows is None: rows = np.flatnonzero(~np.isnan(mechanistic[:, 0]) & ~np.isnan(control[:, 0]))
     return Contrast(mechanistic[rows], control[rows], noise, None if binder is None else binder[rows])
 
