@@ -115,7 +115,7 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), BlockNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #d6465c30
+# %% ../../nbs/models/deepconv.ipynb #21641f57
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
@@ -161,9 +161,13 @@ class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.
             codes.append(self.target_tower(torch.from_numpy(flat.astype(np.int64)).to(device), tokens.lengths[rows]))
         return torch.cat(codes)[torch.from_numpy(np.argsort(np.concatenate(parts))).to(device)]
 
-    def join(self,
-             drug_codes: torch.Tensor,   # shape (pairs, 128)
-             target_codes: torch.Tensor, # shape (pairs, 128), row-aligned
-            ) -> torch.Tensor:           # shape (pairs,)
-        "The head."
-        return self.head(torch.cat([drug_codes, target_codes], 1))[:, 0]
+    def features(self,
+                 drug_codes: torch.Tensor,   # shape (pairs, 128)
+                 target_codes: torch.Tensor, # shape (pairs, 128), row-aligned
+                ) -> torch.Tensor:           # shape (pairs, 128)
+        "The hidden layer of the head."
+        return self.head[0](torch.cat([drug_codes, target_codes], 1))
+
+    def last(self, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1)
+        "The last layer of the head."
+        return self.head[1](features)

@@ -13,7 +13,7 @@ from torch import nn
 
 from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, check_settings, encode_texts, he_initialise
 
-# %% ../../nbs/models/deepdta.ipynb #48684af6
+# %% ../../nbs/models/deepdta.ipynb #48136f1d
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -50,9 +50,13 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
         "Codes of targets; raises `InputError` for characters outside the charset."
         return encode_texts(self.target_tower, PROTEIN.tokenize(sequences, self.max_target_length))
 
-    def join(self,
-             drug_codes: torch.Tensor,   # shape (pairs, 96)
-             target_codes: torch.Tensor, # shape (pairs, 96), row-aligned
-            ) -> torch.Tensor:           # shape (pairs,), in standard units
-        "The head."
-        return self.head(torch.cat([drug_codes, target_codes], 1))[:, 0]
+    def features(self,
+                 drug_codes: torch.Tensor,   # shape (pairs, 96)
+                 target_codes: torch.Tensor, # shape (pairs, 96), row-aligned
+                ) -> torch.Tensor:           # shape (pairs, 512)
+        "The hidden layers of the head."
+        return self.head[:-1](torch.cat([drug_codes, target_codes], 1))
+
+    def last(self, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1), in standard units
+        "The last layer of the head."
+        return self.head[-1](features)

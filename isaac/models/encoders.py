@@ -6,13 +6,14 @@
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
            'predicting', 'distinct', 'check_settings', 'ByteDropout', 'device_of', 'TwoTowerModel', 'untrained']
 
-# %% ../../nbs/models/encoders.ipynb #8543c148
+# %% ../../nbs/models/encoders.ipynb #27dc9f73
 import contextlib
 import inspect
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -220,9 +221,9 @@ def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch know
 # %% ../../nbs/models/encoders.ipynb #a3e359bd
 OBJECTIVES = {"regression": "affinity", "classification": "logit"} # what is learnt → the scale of the output
 
-# %% ../../nbs/models/encoders.ipynb #259cb6ad
+# %% ../../nbs/models/encoders.ipynb #a078c554
 class TwoTowerModel(nn.Module, PyTorchModelHubMixin):
-    "Base of the models here. A subclass says how drugs and targets are encoded (`drug_codes`, `target_codes`) and how they meet (`join`)."
+    "Base of the models here. A subclass encodes texts (`drug_codes`, `target_codes`), says how they meet (`features`) and what follows (`last`)."
     truncation = "right"  # a sequence longer than `max_target_length` loses its end
     mask_token = "X"      # the residue symbol that stands for "unknown"
     metrics = None        # of a trained model: {"test": {"mse", "ci", "auroc", "auprc"}, "test_unseen": …}
@@ -293,7 +294,12 @@ def standardize(self: TwoTowerModel, labels: np.ndarray) -> None: # of the train
     self.output_mean.fill_(mean if self.objective == "regression" else np.log(mean / (1 - mean)))
     self.output_sd.fill_(sd if self.objective == "regression" else 1)
 
-# %% ../../nbs/models/encoders.ipynb #71062a3e
+# %% ../../nbs/models/encoders.ipynb #9d8df843
+@patch_to(TwoTowerModel)
+def join(self: TwoTowerModel, drug_codes, target_codes) -> torch.Tensor: # shape (pairs,), in standard units, with gradients
+    "The last layer on the features of pairs."
+    return self.last(self.features(drug_codes, target_codes))[:, 0]
+
 @patch_to(TwoTowerModel)
 def output(self: TwoTowerModel, drug_codes, target_codes) -> torch.Tensor: # shape (pairs,), on `scale`, with gradients
     "Predictions from the codes of pairs."
@@ -322,7 +328,7 @@ def loss(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str], d
 def remember_targets(self: TwoTowerModel, sequences: Iterable[str]) -> None: # distinct, unedited
     "Called once before training, with all sequences of the split; for models that keep something costly about them."
 
-# %% ../../nbs/models/encoders.ipynb #75e190ca
+# %% ../../nbs/models/encoders.ipynb #1a008b1d
 @patch_to(TwoTowerModel)
 def encode_drugs(self: TwoTowerModel, smiles: Sequence[str]): # → codes, rows as given
     "Codes of drugs, without gradients; raises `InputError` for what the model cannot read."
@@ -333,34 +339,47 @@ def encode_targets(self: TwoTowerModel, sequences: Sequence[str]): # → codes, 
     "Codes of targets, without gradients; raises `InputError` for what the model cannot read."
     with predicting(self): return self.target_codes(sequences)
 
+def _in_steps(self: TwoTowerModel, compute: Callable, drug_codes, target_codes) -> np.ndarray: # float32, first axis = pairs
+    "What `compute` makes of the codes of pairs, some pairs at a time."
+    parts, device = [], self.output_mean.device
+    drug_codes, target_codes = (torch.as_tensor(c) if isinstance(c, np.ndarray) else c for c in (drug_codes, target_codes))
+    with predicting(self):
+        for start in range(0, len(drug_codes), self.pairs_at_once):
+            rows = slice(start, start + self.pairs_at_once)
+            parts.append(compute(drug_codes[rows].to(device), target_codes[rows].to(device)).float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
 @patch_to(TwoTowerModel)
 def score(self: TwoTowerModel,
           drug_codes,     # as from `encode_drugs`, one per pair
           target_codes,   # as from `encode_targets`, row-aligned
          ) -> np.ndarray: # float32, shape (pairs,), on `scale`
     "Predictions from codes."
-    parts, device = [], self.output_mean.device
-    drug_codes, target_codes = (torch.as_tensor(c) if isinstance(c, np.ndarray) else c for c in (drug_codes, target_codes))
-    with predicting(self):
-        for start in range(0, len(drug_codes), self.pairs_at_once):
-            rows = slice(start, start + self.pairs_at_once)
-            parts.append(self.output(drug_codes[rows].to(device), target_codes[rows].to(device)).float().cpu().numpy())
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+    return _in_steps(self, self.output, drug_codes, target_codes)
 
-# %% ../../nbs/models/encoders.ipynb #055fbacd
+# %% ../../nbs/models/encoders.ipynb #2d6979b3
+def _of_pairs(self: TwoTowerModel, compute: Callable, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # first axis = pairs
+    "What `compute` makes of the codes of pairs, each text encoded once, some targets at a time."
+    (drugs, drug), (targets, target) = distinct(smiles), distinct(sequences)
+    if len(drug) != len(target): raise InputError(f"{len(drug):,} SMILES for {len(target):,} sequences; a pair needs one of each")
+    codes, parts, order = self.encode_drugs(drugs), [], np.argsort(target, kind="stable")
+    for first in range(0, len(targets), self.targets_at_once):
+        rows = order[slice(*np.searchsorted(target[order], (first, first + self.targets_at_once)))]
+        parts.append(compute(codes[drug[rows]], self.encode_targets(targets[first:first + self.targets_at_once])[target[rows] - first]))
+    return np.concatenate(parts)[np.argsort(order)] if parts else np.empty(0, np.float32)
+
 @patch_to(TwoTowerModel)
 def predict(self: TwoTowerModel,
             smiles: Sequence[str],    # drugs, one per pair
             sequences: Sequence[str], # targets, one per pair
            ) -> np.ndarray:           # float32, shape (pairs,), on `scale`
     "Predictions for pairs; raises `InputError` for unreadable texts and unequal numbers."
-    (drugs, drug), (targets, target) = distinct(smiles), distinct(sequences)
-    if len(drug) != len(target): raise InputError(f"{len(drug):,} SMILES for {len(target):,} sequences; a pair needs one of each")
-    codes, values, order = self.encode_drugs(drugs), np.empty(len(drug), np.float32), np.argsort(target, kind="stable")
-    for first in range(0, len(targets), self.targets_at_once):
-        rows = order[slice(*np.searchsorted(target[order], (first, first + self.targets_at_once)))]
-        values[rows] = self.score(codes[drug[rows]], self.encode_targets(targets[first:first + self.targets_at_once])[target[rows] - first])
-    return values
+    return _of_pairs(self, self.score, smiles, sequences)
+
+@patch_to(TwoTowerModel)
+def penultimate(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # float32, shape (pairs, features)
+    "What the last layer sees of each pair; raises `InputError` as `predict` does."
+    return _of_pairs(self, partial(_in_steps, self, self.features), smiles, sequences)
 
 @patch_to(TwoTowerModel)
 def seen_in_training(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # bool, shape (pairs,)

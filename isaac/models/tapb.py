@@ -303,7 +303,7 @@ def remember_targets(self: TAPB, sequences: Iterable[str]) -> None: # distinct, 
     if self.target_encoder == "esm2":
         for s in sequences: self.esm_states([s[:self.max_target_length]], keep=True)
 
-# %% ../../nbs/models/tapb.ipynb #0432c82a
+# %% ../../nbs/models/tapb.ipynb #91027710
 @patch_to(TAPB)
 def fuse(self: TAPB,
          drug: TokenStates,   # one row per pair
@@ -323,12 +323,17 @@ def fuse(self: TAPB,
     return means[torch.from_numpy(np.argsort(together[order.texts])).to(x.device)]
 
 @patch_to(TAPB)
-def join(self: TAPB, drug_codes: TokenStates, target_codes: TokenStates) -> torch.Tensor: # shape (pairs,)
-    "The classifier, after the adjustment if the second stage has begun."
-    if not len(drug_codes): return self.dictionary.new_empty(0)
+def features(self: TAPB, drug_codes: TokenStates, target_codes: TokenStates) -> torch.Tensor: # shape (pairs, width)
+    "The classifier's hidden layer, after the adjustment if the second stage has begun."
+    if not len(drug_codes): return self.dictionary[:0]
     f = self.fuse(drug_codes, target_codes)
     if self.adjusted: f = torch.softmax(f @ self.dictionary.T / f.shape[1]**0.5, 1) @ self.dictionary
-    return self.classifier(f)[:, 0]
+    return self.classifier[:-1](f)
+
+@patch_to(TAPB)
+def last(self: TAPB, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1)
+    "The classifier's last layer."
+    return self.classifier[-1](features)
 
 # %% ../../nbs/models/tapb.ipynb #e922614f
 def _restoration_loss(self: TAPB, smiles: Sequence[str]) -> torch.Tensor:
