@@ -111,7 +111,7 @@ def expected_cost(plan: Plan) -> dict[str, int]: # predictions, encodings
     distinct = plan.edits[["target_variant", "drug_variant"]].drop_duplicates()
     return {"predictions": len(distinct), "encodings": distinct["target_variant"].nunique()}
 
-# %% ../nbs/12c_placebo.ipynb #0b399a71
+# %% ../nbs/12c_placebo.ipynb #34096237
 @dataclass(frozen=True, eq=False)
 class PlaceboSums:
     "Summed |Δ| of every target at the true pocket and at its placements, in output units. A target is a distinct sequence with its prior."
@@ -119,7 +119,7 @@ class PlaceboSums:
     s: np.ndarray          # at their controls, same shape
     observed_m: np.ndarray # at the true pocket, shape (targets,)
     observed_s: np.ndarray # at its control
-    sites: np.ndarray      # which targets, as in the `site` of the plan's pairs
+    names: np.ndarray      # of the targets: the id, and the first of the pairs; distinct
 
     @property
     def observed(self) -> float:
@@ -134,7 +134,7 @@ class PlaceboSums:
 def _log_odds(m: float, s: float) -> float:
     with np.errstate(divide="ignore", invalid="ignore"): return float(np.log(m) - np.log(s))
 
-# %% ../nbs/12c_placebo.ipynb #2611b885
+# %% ../nbs/12c_placebo.ipynb #39e78cb7
 def placebo_sums(plan: Plan,          # from `placebo_plan`
                  responses,           # the answers to it
                 ) -> PlaceboSums:
@@ -146,4 +146,6 @@ def placebo_sums(plan: Plan,          # from `placebo_plan`
     sums = table[edited].assign(size=size[edited]).pivot_table("size", "site", ["arm", "repeat"], aggfunc="sum")
     if sums.empty: raise InputError("There are no placebo priors to compare with", advice="See the plan's `unauditable` for the reasons")
     m, s = (sums[arm].reindex(columns=range(plan.design.repeats)).to_numpy() for arm in ("mechanistic", "control"))
-    return PlaceboSums(m[:, 1:], s[:, 1:], m[:, 0], s[:, 0], sums.index.to_numpy())
+    first = plan.pairs.drop_duplicates("site").set_index("site").loc[sums.index]
+    names = first["target_id"].astype(str) + ", pair " + first["pair_id"].astype(str)
+    return PlaceboSums(m[:, 1:], s[:, 1:], m[:, 0], s[:, 0], names.to_numpy())
