@@ -395,7 +395,7 @@ def write_report(path: str | Path, # where to
     "Render the report and write it, atomically."
     return write_text(path, render_report(**content))
 
-# %% ../nbs/19_report.ipynb #a61969b4
+# %% ../nbs/19_report.ipynb #eb3a9dd9
 COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first. The mark is the mean over the "
             "training seeds, the bar its interval. Read models within a block: between blocks the question changes. Two bars may overlap "
             "although the models differ, because what pairs do to both models alike cancels in a difference; the table of differences "
@@ -408,13 +408,14 @@ def render_comparison(title: str,                       # of the page
                       links: Mapping[str, str],         # name of a run → address of its report, relative to the page
                       score: str = "RS",                # which score the figure shows
                       level: float = 0.95,              # of the intervals
+                      figures: Sequence[Drawing] = (),  # shown before that of all conditions
                      ) -> str:                          # one self-contained HTML page
     "The comparison of several models as HTML, in the form of the reports."
     from isaac import __version__
-    figure = Drawing("models", "Every model under every condition", model_forest(scores, score, level), COMPARED)
+    forest_of_models = Drawing("models", "Every model under every condition", model_forest(scores, score, level), COMPARED)
     printed = [(f"t-{i}", as_table(frame, {c: str(c) for c in frame}, caption)) for i, (caption, frame) in enumerate(tables.items())]
-    return _rendered("comparison", {"title": title, "summary": summary, "tables": printed, "figure": figure, "links": list(links.items()),
-                                    "isaac": __version__})
+    return _rendered("comparison", {"title": title, "summary": summary, "tables": printed, "figures": [*figures, forest_of_models],
+                                    "links": list(links.items()), "isaac": __version__})
 
 # %% ../nbs/19_report.ipynb #122dfb1b
 def write_comparison(path: str | Path, # where to
