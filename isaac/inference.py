@@ -245,19 +245,19 @@ def differences(names: Sequence[str],    # models
                           "p_holm": adjusted(p)[0]})
     return table if margin is None else table.assign(p_equivalent=equivalence(gap, se, degrees, margin))
 
-# %% ../nbs/16_inference.ipynb #bb93b948
+# %% ../nbs/16_inference.ipynb #f67c336c
 def weighted_auroc(f: np.ndarray,       # predictions, shape (pairs,)
                    binds: np.ndarray,   # bool, shape (pairs,)
                    weights: np.ndarray, # shape (..., pairs)
                   ) -> np.ndarray:      # shape (...); NaN where a class has no weight
     "Area under the ROC curve of weighted pairs, ties ½."
-    order = np.argsort(f, kind="stable")
-    if len(order) == 0: return np.full(weights.shape[:-1], np.nan)
-    starts = np.flatnonzero(np.r_[True, np.diff(f[order]) > 0])
-    sorted_weights = weights[..., order]
-    positive, negative = (np.add.reduceat(sorted_weights * mask[order], starts, axis=-1) for mask in (binds, ~binds))
-    below = np.cumsum(negative, axis=-1) - negative / 2
-    with np.errstate(invalid="ignore", divide="ignore"): return (positive * below).sum(axis=-1) / (positive.sum(axis=-1) * negative.sum(axis=-1))
+    others = np.flatnonzero(~binds)[np.argsort(f[~binds], kind="stable")]
+    behind = np.cumsum(np.take(weights, others, axis=-1), axis=-1)
+    behind = np.concatenate([np.zeros_like(weights[..., :1]), behind], axis=-1)
+    below, up_to = (np.take(behind, np.searchsorted(f[others], f[binds], side), axis=-1) for side in ("left", "right"))
+    positive = weights[..., binds]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (positive * (below + up_to)).sum(axis=-1) / (2 * positive.sum(axis=-1) * behind[..., -1])
 
 # %% ../nbs/16_inference.ipynb #7976b9a0
 def auroc_bootstrap(predictions: np.ndarray,   # shape (models, pairs)
