@@ -60,7 +60,8 @@ def test_edits_keep_their_promises(problem):
             continue
         seen = {p for p in priors[row.target_id] if p < reading.max_target_length}
         positions = set(row.positions)
-        assert len(positions) == len(row.positions) == dose_size("100%" if row.dose == "100%" else int(row.dose), len(seen))
+        asked_for = dose_size("100%" if row.dose == "100%" else int(row.dose), len(seen))
+        assert len(positions) == len(row.positions) == asked_for or (row.matching == "strict" and 1 <= len(row.positions) < asked_for)
         assert max(positions) < reading.max_target_length
         assert positions <= seen if row.arm == "mechanistic" else not positions & priors[row.target_id]
         assert all(row.string[p] == letter for p, letter in zip(row.positions, row.letters, strict=True))
@@ -75,27 +76,29 @@ def test_edits_keep_their_promises(problem):
 @given(problems())
 def test_doses_are_nested_and_operators_share_positions(problem):
     plan = make_plan(*problem)
-    for _, same in asked(plan).query("arm != 'none'").groupby(["pair_id", "arm", "matching", "repeat", "seed"]):
+    for _, same in asked(plan).query("arm != 'none' and matching != 'strict'").groupby(["pair_id", "arm", "matching", "repeat", "seed"]):
         by_dose = {dose: {frozenset(p) for p in rows["positions"]} for dose, rows in same.groupby("dose")}
         assert all(len(sets) == 1 for sets in by_dose.values())
         chain = [next(iter(by_dose[d])) for d in ("1", "3", "100%") if d in by_dose]
         assert all(small <= large for small, large in zip(chain, chain[1:], strict=False))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(problems())
 def test_mechanistic_arm_does_not_depend_on_matching_order_or_company(problem):
     pairs, prior, reading, design = problem
+    design = design.model_copy(update={"operators": ("mask", "substitute", "homolog")})
     def strings(plan, arm):
         rows = asked(plan).query("arm == @arm").sort_values(["matching", "operator", "dose", "seed", "repeat", "pair_id"])
         return rows[["pair_id", "matching", "operator", "dose", "string"]].reset_index(drop=True)
     plan = make_plan(pairs, prior, reading, design)
     for matching in MATCHINGS:
         alone = make_plan(pairs, prior, reading, design.model_copy(update={"matchings": (matching,)}))
-        assert strings(alone, "mechanistic").equals(strings(plan, "mechanistic"))
+        shared = strings(plan, "mechanistic").query("matching in ('none', @matching)").reset_index(drop=True)
+        assert strings(alone, "mechanistic").equals(shared)
         assert strings(alone, "control").equals(strings(plan, "control").query("matching == @matching").reset_index(drop=True))
     assert make_plan(pairs.sample(frac=1, random_state=1), prior, reading, design).hash == plan.hash
-    one = make_plan(pairs.query("target_id == 'a'"), prior, reading, design)
+    one = make_plan(pairs.query("target_id == 'a'"), prior, reading, design, pool=pairs["sequence"])
     assert strings(one, "control").equals(strings(plan, "control").query("pair_id in @one.pairs.pair_id").reset_index(drop=True))
 
 
@@ -117,8 +120,8 @@ def test_geometry_keeps_runs_and_spacing(prior, seed):
 def test_golden_edits():
     "The exact edits of a small design: a change here makes every published audit irreproducible."
     pairs = one_pair("MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRV")
-    design = Design(operators=tuple(OPERATORS), matchings=("uniform", "domain", "geometry"), doses=(2, "100%"), repeats=1, intervention_seeds=1,
-                    seed=7, min_prior=2)
+    design = Design(operators=("mask", "substitute", "conservative", "radical", "alanine", "shuffle"), matchings=("uniform", "domain", "geometry"),
+                    doses=(2, "100%"), repeats=1, intervention_seeds=1, seed=7, min_prior=2)
     plan = make_plan(pairs, prior_of({"t": [3, 4, 5, 9, 10]}), Reading(), design)
     found = asked(plan)[["arm", "operator", "matching", "dose", "string"]]
     golden = pd.read_csv(Path(__file__).parent / "golden" / "edits.csv", dtype=str)
