@@ -8,8 +8,8 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'T
            'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Primary', 'exit_code', 'Commands',
            'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
            'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit',
-           'check', 'show_checks', 'plan', 'score', 'validate', 'show_preview', 'study', 'print_comparison',
-           'comparison_json', 'compare', 'serve', 'report']
+           'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview', 'study',
+           'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -449,6 +449,56 @@ def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
     for row in checked.frame[checked.frame["consequence"].ne("")].itertuples(): typer.echo(f"{row.check}: {row.consequence}\n")
     typer.echo(checked.summary())
 
+# %% ../nbs/23_cli.ipynb #3aa2e9c2
+@app.command()
+@reads_tables
+def controls(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+             dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+             table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
+             operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS, doses: Doses = DOSES, repeats: Repeats = 2, seeds: Seeds = 1,
+             min_prior: MinPrior = 10, alphabet: Letters = "protein",
+             drugs: Annotated[int, typer.Option(min=2, help="At most so many drugs.")] = 8,
+             targets: Annotated[int, typer.Option(min=2, help="At most so many targets.")] = 48,
+             networks: Annotated[int, typer.Option(min=0, help="Re-initialised copies of a checkpoint.")] = 10,
+             shuffled: Annotated[int, typer.Option(min=0, help="Copies of a checkpoint trained on shuffled labels, each as long as it was.")] = 0,
+             scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+             device: Device = "auto", json: Json = False, quiet: Quiet = False):
+    """Ask a model what an audit must answer rightly: known answers and networks that know nothing.
+
+    A grid of a few drugs and targets is asked. Exit code 1 if an answer is wrong.
+
+    Example: [bold]isaac controls runs/davis/deepdta/seed0[/]"""
+    from isaac.controls import battery, reinitialised
+    from isaac.sites import named_prior
+    design = _design(operators, matchings, doses, repeats, seeds, None, min_prior=min_prior, alphabet=alphabet)
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    nulls = {"re-initialised": reinitialised(trained.model, networks)} if trained and networks else {}
+    if shuffled: nulls["label-shuffled"] = _label_shuffled(trained, model, data, shuffled, device)
+    placed = named_prior(prior, data.targets, prior_source, design.alphabet)
+    if not quiet: typer.echo(f"Asking {model} {8 + len(nulls)} questions with known answers", err=True)
+    found = battery(predictor, _audited(data, trained, "auto"), placed, design, nulls, drugs, targets)
+    show_controls(found, json)
+    if found["passed"].eq(False).any(): raise typer.Exit(1)
+
+# %% ../nbs/23_cli.ipynb #ecf15481
+def _label_shuffled(trained, name: str, data, n: int, device: str): # `trained`: a checkpoint or None → models, one after the other
+    "Copies of a checkpoint trained as it was, but on shuffled labels."
+    from isaac.controls import label_shuffled
+    from isaac.core import InputError, Problem
+    from isaac.models import TrainingConfig
+    if trained is None: raise InputError("Only a checkpoint can be trained again", [Problem("option", "shuffled", n, f"for {name}")])
+    how = trained.provenance
+    return label_shuffled(trained.model, data.split(how["split"]["kind"], how["split"]["seed"]), n, TrainingConfig(**how["training"]), device)
+
+def show_controls(found, as_json: bool) -> None: # a frame as from `battery`
+    "Known answers and what was found, for people or for scripts."
+    right, wrong = found["passed"].eq(True), found["passed"].eq(False)
+    if as_json: return print_json({"passed": not wrong.any(), "checks": found})
+    print_table(found.assign(passed=["pass" if r else "FAIL" if w else "–" for r, w in zip(right, wrong, strict=True)]))
+    unasked = len(found) - right.sum() - wrong.sum()
+    typer.echo(f"{right.sum()} of {len(found)} known answers are right" + (f"; {unasked} could not be asked" if unasked else "") + ".")
+
 # %% ../nbs/23_cli.ipynb #6468ffb8
 @app.command()
 @reads_tables
@@ -534,10 +584,10 @@ def show_preview(look, most: int = 100, err: bool = False) -> None: # a `Preview
     if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: isaac validate --json lists all of them.", err=err)
     if not look.problems: typer.echo("No problems.", err=err)
 
-# %% ../nbs/23_cli.ipynb #06ea8d7a
+# %% ../nbs/23_cli.ipynb #ca6010d8
 @app.command()
-def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="davis-deepdta, davis, davis-cold-drug, davis-cold-target, davis-cold-pair, "
-                                                            "or the path of a TOML file.")],
+def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="quickstart, davis-deepdta, davis, davis-cold-drug, davis-cold-target, "
+                                                            "davis-cold-pair, or the path of a TOML file.")],
           out: Annotated[Path | None, typer.Option(help="Directory of the study.", show_default="runs/NAME")] = None,
           device: Device = "auto", json: Json = False, quiet: Quiet = False):
     """Train what is missing, audit it, compare the models, and write tables and reports.

@@ -57,7 +57,7 @@ def test_isaac_alone_says_what_to_do_next():
     assert call("--version").stdout == f"isaac {isaac.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["fetch", "train", "audit", "check", "plan", "score", "validate", "study", "compare", "report"])
+@pytest.mark.parametrize("name", ["fetch", "train", "audit", "check", "controls", "plan", "score", "validate", "study", "compare", "report"])
 def test_every_command_has_help_with_an_example(name):
     done = call(name, "--help")
     assert done.exit_code == 0 and f"Example: isaac {name}" in done.stdout and "--json" in done.stdout
