@@ -7,7 +7,7 @@ __all__ = ['Factor', 'Places', 'PAIR_BLOCK', 'FEATURE_ROWS', 'poisson_weights', 
            'percentile_interval', 'score_interval', 'bootstrap_error', 'monte_carlo_error', 'combined_error',
            'combined_interval', 'two_sided', 'equivalence', 'adjusted', 'differences', 'weighted_auroc',
            'auroc_bootstrap', 'null_test', 'calibrated', 'RankTest', 'placebo_test', 'sign_flip', 'variance_components',
-           'icc21']
+           'sequence_log_odds', 'icc21']
 
 # %% ../nbs/16_inference.ipynb #3776d27a
 from collections.abc import Iterable, Iterator, Sequence
@@ -397,6 +397,18 @@ def variance_components(y: np.ndarray,  # log odds, shape (models, seeds, sequen
     positive = np.maximum(variance, 0)
     return pd.DataFrame({"component": list(effects), "df": [df for _, df in effects.values()], "mean_square": list(squares.values()),
                          "variance": variance, "share": positive / positive.sum() if positive.any() else np.nan})
+
+# %% ../nbs/16_inference.ipynb #8f776759
+def sequence_log_odds(trainings: Sequence[Sequence[Contrast]], # for every model, the contrasts of its training seeds on the same pairs
+                      sequences: np.ndarray,                    # of every pair
+                     ) -> tuple[np.ndarray, list[str]]:         # shape (models, seeds, sequences), and the sequences left out
+    "The table of per-sequence log odds; a sequence to which some training does not respond in both arms is left out of all."
+    if len(counts := {len(seeds) for seeds in trainings}) > 1:
+        raise InputError(f"Variance components need as many training seeds of every model; there are {', '.join(map(str, sorted(counts)))}")
+    sums = [[level_sums(c, sequences) for c in seeds] for seeds in trainings]
+    odds = np.array([[table["log_odds"] for table in tables] for tables in sums])
+    finite = np.isfinite(odds).all(axis=(0, 1))
+    return odds[..., finite], sums[0][0]["level"][~finite].tolist()
 
 # %% ../nbs/16_inference.ipynb #9541d01b
 def icc21(y: np.ndarray, # log odds, shape (sequences, trainings)

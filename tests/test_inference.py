@@ -27,6 +27,7 @@ from isaac.inference import (
     placebo_test,
     poisson_weights,
     score_interval,
+    sequence_log_odds,
     sign_flip,
     variance_components,
     weighted_auroc,
@@ -156,7 +157,8 @@ def test_equivalence_needs_both_sides():
 
 def test_differences_do_not_depend_on_the_order_of_models():
     g = np.random.default_rng(1)
-    names, value, draws, se, seeds = np.array(list("ABCD")), g.normal(size=4), g.normal(size=(4, 300)), np.array([0.1, 0.2, np.nan, np.nan]), [5, 3, 1, 1]
+    names, value, draws = np.array(list("ABCD")), g.normal(size=4), g.normal(size=(4, 300))
+    se, seeds = np.array([0.1, 0.2, np.nan, np.nan]), [5, 3, 1, 1]
     table = differences(names, value, draws, se, seeds, margin=0.5)
     assert len(table) == 6 and (table["low_joint"] < table["low"]).all() and (table["p_holm"] >= table["p"]).all()
     back = differences(names[::-1], value[::-1], draws[::-1], se[::-1], seeds[::-1], margin=0.5)
@@ -246,12 +248,14 @@ def test_variance_components_ignore_names_and_levels():
     assert np.allclose(table["variance"], moved["variance"])
 
 
-def test_tables_with_holes_are_refused():
+def test_tables_with_holes_are_refused(crossed):
     y = np.zeros((2, 3, 4))
     y[1, 2, 3] = np.inf
     with pytest.raises(InputError, match="model 1, seed 2, sequence 3 log odds inf"): variance_components(y)
     with pytest.raises(InputError, match="two or more model, seed, sequence each"): variance_components(y[:1])
     with pytest.raises(InputError, match="sequence, training each"): icc21(np.zeros((5, 1)))
+    c, _, target = crossed
+    with pytest.raises(InputError, match="there are 1, 2"): sequence_log_odds([[c, c], [c]], target)
 
 
 def test_icc_of_trainings_that_differ_by_a_constant():

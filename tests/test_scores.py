@@ -22,7 +22,6 @@ from isaac.scores import (
     falls_mechanistic,
     level_sums,
     log_odds,
-    overlap,
     reasoning_score,
     rs_pair,
     separation,
@@ -76,7 +75,8 @@ def test_bounds(c):
 @given(contrasts(), st.floats(0.1, 100))
 def test_units_do_not_matter_to_shares(c, factor):
     scaled = Contrast(c.mechanistic * factor, c.control * factor, c.noise * factor, c.binder)
-    for name in ("RS", "rs_pair", "C_sep", "collapse", "instability"): assert np.isclose(SCORES[name](c, None), SCORES[name](scaled, None), equal_nan=True), name
+    for name in ("RS", "rs_pair", "C_sep", "collapse", "instability"):
+        assert np.isclose(SCORES[name](c, None), SCORES[name](scaled, None), equal_nan=True), name
 
 
 def test_by_hand():
@@ -89,8 +89,8 @@ def test_by_hand():
 
 
 def test_a_matching_with_mechanistic_cells_of_its_own_is_contrasted_with_them():
-    cells = pd.DataFrame([("none", "none", "none", "0"), ("mechanistic", "mask", "none", "5"), ("control", "mask", "uniform", "5"),
-                          ("control", "mask", "strict", "5"), ("mechanistic", "mask", "strict", "5")], columns=["arm", "operator", "matching", "dose"])
+    arms = [("none", "none"), ("mechanistic", "none"), ("control", "uniform"), ("control", "strict"), ("mechanistic", "strict")]
+    cells = pd.DataFrame(arms, columns=["arm", "matching"]).assign(operator=["none"] + ["mask"] * 4, dose=["0"] + ["5"] * 4)
     plan, matrix = SimpleNamespace(cells=cells.assign(cell_id=range(5), repeat=0, seed=0)), np.array([[0.0], [1.0], [2.0], [3.0], [np.nan]])
     c = contrast(plan, matrix, "mask", "uniform", 5)
     assert (c.mechanistic, c.control) == (1, 2)
@@ -107,7 +107,8 @@ def grids(draw):
     g = np.random.default_rng(draw(st.integers(0, 999)))
     order = g.permutation(drugs * targets)
     values = g.normal(size=(2, drugs * targets, draws))
-    return Contrast(*values, 1e-9), np.repeat([f"d{i}" for i in range(drugs)], targets)[order], np.tile([f"t{i}" for i in range(targets)], drugs)[order]
+    labels = np.repeat([f"d{i}" for i in range(drugs)], targets), np.tile([f"t{i}" for i in range(targets)], drugs)
+    return Contrast(*values, 1e-9), *(x[order] for x in labels)
 
 
 @given(grids())
