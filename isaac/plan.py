@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 'needs_homologues', 'make_cells', 'arm_cells',
-           'variant_ids', 'Block', 'Plan', 'pair_sites', 'assemble_plan', 'make_plan', 'write_table', 'read_table',
-           'save_plan', 'load_plan']
+           'variant_ids', 'Block', 'Plan', 'pair_sites', 'assemble_plan', 'planned_sites', 'make_plan',
+           'unauditable_targets', 'write_table', 'read_table', 'save_plan', 'load_plan']
 
 # %% ../nbs/12_plan.ipynb #4b7e6697
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -353,30 +353,44 @@ def _check_alphabet(pairs: pd.DataFrame, reading: Reading, design: Design) -> No
     if wrong: raise InputError(f"The alphabet {alphabet.name} does not fit", wrong,
                                "Declare mask_token on the model, and the alphabet of the sequences, as in alphabet='ACGT/N'")
 
-# %% ../nbs/12_plan.ipynb #bbb1fe71
-def make_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence, and affinity if known (`DTIDataset.frame`)
-              prior,                # a `Prior`: .table, .others, .coverage
-              reading: Reading = Reading(), # what the model declares
-              design: Design = Design(),    # which interventions to make
-              pool: Iterable[str] | None = None, # sequences among which homologues are sought, if the design needs any; None: those of `pairs`
-             ) -> Plan:
-    "Write down every edit of every auditable pair. Raises `InputError` for duplicated pair ids or a prior outside a sequence."
+# %% ../nbs/12_plan.ipynb #6ead2659
+def planned_sites(pairs: pd.DataFrame, # pair_id, drug_id, target_id, smiles, sequence, and affinity if known (`DTIDataset.frame`)
+                  prior,               # a `Prior`: .table, .others, .coverage
+                  reading: Reading,    # what the model declares
+                  design: Design,      # which interventions to make
+                  pool: Iterable[str] | None = None, # sequences among which homologues are sought, if the design needs any; None: those of `pairs`
+                 ) -> tuple[pd.DataFrame, list[Site]]: # pairs in canonical order, with the row of each one's site in `site`; the sites
+    "Check the pairs and find their sites. Raises `InputError` for duplicated pair ids, foreign letters or a prior outside a sequence."
     twice = pairs["pair_id"][pairs["pair_id"].duplicated()]
     if len(twice): raise InputError("Pair ids must be unique", [Problem(f"row {i}", "pair_id", v, "occurs twice") for i, v in twice.items()])
     if design.alphabet != PROTEIN.name: _check_alphabet(pairs, reading, design)
     pairs = pairs.sort_values(["drug_id", "target_id", "pair_id"], ignore_index=True)
     profiles = homologue_profiles(pairs["sequence"], pool) if needs_homologues(design) else None
     of_pair, sites = pair_sites(pairs, prior.table, prior.others, reading, profiles)
-    pairs = pairs.assign(site=of_pair)
-    cells = make_cells(design)
+    return pairs.assign(site=of_pair), sites
+
+# %% ../nbs/12_plan.ipynb #0ec64c44
+def make_plan(pairs: pd.DataFrame,          # as for `planned_sites`
+              prior,                        # a `Prior`: .table, .others, .coverage
+              reading: Reading = Reading(), # what the model declares
+              design: Design = Design(),    # which interventions to make
+              pool: Iterable[str] | None = None, # sequences among which homologues are sought, if the design needs any; None: those of `pairs`
+             ) -> Plan:
+    "Write down every edit of every auditable pair. Raises `InputError` as `planned_sites` does."
+    pairs, sites = planned_sites(pairs, prior, reading, design, pool)
+    cells, refused, blocks = make_cells(design), [], []
     first_cell = {key: rows.iloc[0] for key, rows in cells.groupby(["arm", "operator", "matching", "dose"])["cell_id"]}
-    refused, blocks = [], []
     for row, site in enumerate(sites):
         blocks += _site_blocks(row, site, design, first_cell, reading.mask_token, refused)
-    return assemble_plan(pairs, sites, cells, blocks, _unauditable(pairs, sites, prior, design, refused), design, reading)
+    return assemble_plan(pairs, sites, cells, blocks, unauditable_targets(pairs, sites, prior, design, refused), design, reading)
 
-# %% ../nbs/12_plan.ipynb #7b03a125
-def _unauditable(pairs: pd.DataFrame, sites: list[Site], prior, design: Design, refused: list[tuple]) -> pd.DataFrame:
+# %% ../nbs/12_plan.ipynb #39eeb003
+def unauditable_targets(pairs: pd.DataFrame,  # from `planned_sites`
+                        sites: list[Site],    # likewise
+                        prior,                # a `Prior`
+                        design: Design,       # which interventions to make
+                        refused: list[tuple], # what cannot be done: (site, matching, dose, reason)
+                       ) -> pd.DataFrame:     # target_id, pairs, matching, dose, reason
     "One row per target and refused (matching, dose), with the number of pairs it costs and the reason."
     status = {r.target_id: f"{r.status} ({r.note})" if r.note else r.status for r in prior.coverage.fillna("").itertuples()}
     count = pairs.groupby(["target_id", "site"], sort=True).size()
