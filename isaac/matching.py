@@ -8,7 +8,7 @@ __all__ = ['DOMAIN_FLANK', 'ALIKE', 'CLASSES', 'IN_COMMON', 'CONSERVED', 'APART'
            'geometry', 'geometry_in_domain', 'composition', 'conservation', 'like_windows', 'runs_of', 'strict',
            'unmatchable']
 
-# %% ../nbs/11_matching.ipynb #ae952ba0
+# %% ../nbs/11_matching.ipynb #e2ee7516
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +17,9 @@ import numpy as np
 
 from .core import PROTEIN, Alphabet, InputError, Problem, hash64, random_bits, random_uniform, stream_key
 from .homologues import conservation as conserved
-from .operators import letter_index, to_letters
+from .operators import to_letters
 
-# %% ../nbs/11_matching.ipynb #a991b948
+# %% ../nbs/11_matching.ipynb #232eea47
 DOMAIN_FLANK = 20 # residues on either side of the prior's span that still count as the domain
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class Site:
     def domain(self) -> np.ndarray:
         "Whether each residue lies within the prior's span ± `DOMAIN_FLANK`, shape (residues,)."
         place = np.arange(len(self.sequence))
+        if len(self.prior) == 0: return np.zeros(len(place), dtype=bool)
         return (place >= self.prior[0] - DOMAIN_FLANK) & (place <= self.prior[-1] + DOMAIN_FLANK)
 
     @cached_property
