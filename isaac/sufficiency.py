@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DOSE', 'flanked', 'sufficiency_plan', 'sufficiency_table']
 
-# %% ../nbs/15b_sufficiency.ipynb #d58e4cfa
-from collections.abc import Iterator
+# %% ../nbs/15b_sufficiency.ipynb #4816319e
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +14,8 @@ import pandas as pd
 
 from .core import InputError, Problem, stream_key
 from .engine import Responses
-from .matching import MATCHINGS, Site, mechanistic_residues
-from .placebo import refused_targets
-from .plan import Block, Design, Plan, assemble_plan, make_cells, make_plan, pair_sites, variant_ids
+from .matching import LOWERING, MATCHINGS, Site, mechanistic_residues
+from .plan import Block, Design, Plan, assemble_plan, make_cells, planned_sites, unauditable_targets, variant_ids
 from .predictors import Reading, visible_range
 from .scores import arm_metrics, base_predictions, contrast, response_matrix
 
@@ -48,7 +47,7 @@ def _others(residues: np.ndarray,       # shape (draws, residues)
     np.put_along_axis(kept, residues, False, axis=1)
     return np.nonzero(kept)[1].reshape(len(residues), -1)
 
-# %% ../nbs/15b_sufficiency.ipynb #e99401a8
+# %% ../nbs/15b_sufficiency.ipynb #32c07a0a
 DOSE = "100%" # of the prior, always
 
 def _blocks(row: int,               # row of the site
@@ -59,7 +58,8 @@ def _blocks(row: int,               # row of the site
             first_cell: dict,       # (arm, operator, matching) → first cell_id
             refused: list[tuple],   # collects (site, matching, dose, reason)
            ) -> Iterator[Block]:
-    "The edits of one site, for both questions."
+    "The edits of one site, for both questions; what cannot be asked is appended to `refused`."
+    if len(site.prior) < design.min_prior: return
     seeds = np.repeat(np.arange(design.seed, design.seed + design.intervention_seeds), design.repeats)
     repeats, visible = np.tile(np.arange(design.repeats), design.intervention_seeds), visible_range(len(site.sequence), reading)
     def block(residues, *cell):
@@ -75,26 +75,29 @@ def _blocks(row: int,               # row of the site
             else: refused.append((row, matching, DOSE, f"{operator} ± {flank}: {reason}" if operator == "keep" else reason))
         yield block(edited(whole), "mechanistic", operator, "none")
 
-# %% ../nbs/15b_sufficiency.ipynb #1ea50261
+# %% ../nbs/15b_sufficiency.ipynb #6c2c9ec9
 def sufficiency_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence, affinity if known (`DTIDataset.frame`)
                      prior,                # a `Prior`
                      reading: Reading = Reading(), # what the model declares
                      design: Design = Design(),    # of the audit
                      flank: int = 5,               # residues kept on either side of every residue of the prior
+                     pool: Iterable[str] | None = None, # as for `make_plan`
                     ) -> Plan:
-    "Mask the prior, or all but the prior, and a matched set likewise. Raises `InputError` as `make_plan` does, and for a flank below 0."
-    if flank < 0: raise InputError("The question cannot be asked", [Problem("sufficiency", "flank", flank, "less than 0")])
-    design = Design(operators=("mask",), doses=(DOSE,), matchings=design.matchings, repeats=design.repeats, seed=design.seed,
+    "Mask the prior, or all but the prior, and a matched set likewise. Raises `InputError` as `make_plan`, for `strict` alone and a flank below 0."
+    matchings = tuple(m for m in design.matchings if m not in LOWERING)
+    wrong = [Problem("sufficiency", name, value, reason) for name, value, bad, reason in (
+        ("flank", flank, flank < 0, "less than 0"),
+        ("matchings", design.matchings, not matchings, "leaves residues of the prior unmasked")) if bad]
+    if wrong: raise InputError("The question cannot be asked", wrong)
+    design = Design(operators=("mask",), doses=(DOSE,), matchings=matchings, repeats=design.repeats, seed=design.seed,
                     intervention_seeds=design.intervention_seeds, min_prior=design.min_prior, alphabet=design.alphabet)
-    ordinary, cells = make_plan(pairs, prior, reading, design), make_cells(design)
+    pairs, sites = planned_sites(pairs, prior, reading, design, pool)
+    cells, refused = make_cells(design), []
     more = cells[1:].assign(operator="keep", cell_id=cells["cell_id"][1:] + np.int32(len(cells) - 1))
     cells = pd.concat([cells, more], ignore_index=True)
     first_cell = cells.groupby(["arm", "operator", "matching"])["cell_id"].min().to_dict()
-    sites, refused = pair_sites(ordinary.pairs, prior.table, prior.others, reading)[1], []
-    blocks = [b for row, site in enumerate(sites) if len(site.prior) >= design.min_prior
-              for b in _blocks(row, site, design, reading, flank, first_cell, refused)]
-    ordinary = replace(ordinary, unauditable=ordinary.unauditable.query("matching == 'all'")) # the others are refused here, under either question
-    return assemble_plan(ordinary.pairs, sites, cells, blocks, refused_targets(ordinary, refused), design, reading)
+    blocks = [b for row, site in enumerate(sites) for b in _blocks(row, site, design, reading, flank, first_cell, refused)]
+    return assemble_plan(pairs, sites, cells, blocks, unauditable_targets(pairs, sites, prior, design, refused), design, reading)
 
 # %% ../nbs/15b_sufficiency.ipynb #a15ce6a2
 def _masked(plan: Plan,
