@@ -2,7 +2,7 @@
 SHELL       := /bin/bash
 PYTHON      ?= python3
 WORKERS     ?= 2
-STUDY       := davis-deepdta
+STUDY       := quickstart
 VENV        := .venv
 BIN         := $(VENV)/bin
 INSTALLED   := $(VENV)/.installed
@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install audit test lint test-notebooks test-python export clean-notebooks readme docs
+.PHONY: help install audit davis test lint test-notebooks test-python export clean-notebooks readme docs
 
 help: ## list these targets
 	@echo "ISAAC: does a drug–target model read the binding pocket?"
@@ -42,9 +42,13 @@ $(INSTALLED): settings.ini setup.py constraints.txt
 	@touch $@
 	@echo "Installed: $(BIN)/isaac"
 
-audit: install ## the main job: train what is missing, audit it on Davis, write the report
+audit: install ## the main job: train small models on planted data, audit them, compare RS with the truth
 	@$(BIN)/isaac study $(STUDY)
 	@echo "make audit: done. Open runs/$(STUDY)/report.html"
+
+davis: install ## three architectures on Davis, five trainings of each, audited and compared: hours
+	@$(BIN)/isaac study davis
+	@echo "make davis: done. Open runs/davis/report.html"
 
 test: lint test-notebooks test-python ## everything .ci/run runs: ruff, every notebook, pytest
 	@echo "make test: all passed. ruff, the notebooks (times above) and pytest (details in $(VENV)/pytest.xml)."

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from toy import SECOND, write_toy
 
@@ -214,7 +215,7 @@ def test_a_study_extends_another_key_by_key(tmp_path):
 
 
 def test_the_packaged_studies_train_three_architectures_five_times_on_every_split():
-    assert set(studies.study_names()) == {"davis-deepdta", "davis", "davis-cold-drug", "davis-cold-target", "davis-cold-pair"}
+    assert set(studies.study_names()) == {"quickstart", "davis-deepdta", "davis", "davis-cold-drug", "davis-cold-target", "davis-cold-pair"}
     davis = studies.load_study("davis")
     assert [(c.name, c.seeds) for c in davis.models] == [(name, (0, 1, 2, 3, 4)) for name in ("deepdta", "deepconv", "tapb")]
     assert davis.audit.primary == studies.load_study("davis-deepdta").audit.primary and davis.split.kind == "warm"
@@ -229,6 +230,91 @@ def test_the_packaged_study_asks_what_the_main_job_promises():
     assert set(config.audit.operators) == {"mask", "substitute"} and set(config.audit.matchings) == {"uniform", "domain", "geometry"}
     assert config.audit.doses == (5, 20, "100%") and config.audit.intervention_seeds >= 2 and config.audit.primary is not None
     assert (config.dataset.name, config.split.kind, config.models[0].architecture) == ("davis", "warm", "deepdta")
+
+
+def test_the_quickstart_needs_nothing_from_elsewhere_and_teaches_one_shortcut_after_the_other():
+    config = studies.load_study("quickstart")
+    shortcuts = [config.learnt_by(choice).shortcut for choice in config.models]
+    assert config.dataset.name == config.prior.name == "planted" and config.audit.endpoint.matching == "geometry"
+    assert len(shortcuts) >= 5 and shortcuts == sorted(set(shortcuts)) and (shortcuts[0], shortcuts[-1]) == (0, 1)
+    first = config.models[0]
+    assert all((c.settings, c.training, c.seeds) == (first.settings, first.training, first.seeds) for c in config.models)
+
+
+PLANTED = """
+title = "Planted"
+[dataset]
+name = "planted"
+targets = 40
+drugs = 6
+families = 2
+[split]
+kind = "cold-target"
+[every_model]
+architecture = "deepdta"
+settings = { channels = [8], embedding = 8, hidden = [16] }
+training = { epochs = 1 }
+[[models]]
+name = "pocket"
+[[models]]
+name = "shortcut"
+dataset = { shortcut = 1.0 }
+[prior]
+name = "planted"
+[audit]
+operators = ["substitute"]
+matchings = ["geometry", "uniform"]
+doses = [20]
+repeats = 1
+intervention_seeds = 2
+bootstrap_draws = 100
+"""
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory, one_thread):
+    folder = tmp_path_factory.mktemp("planted")
+    (folder / "planted.toml").write_text(PLANTED)
+    return studies.run_study(studies.load_study(folder / "planted.toml"), folder / "runs", device="cpu", progress=False)
+
+
+def test_a_study_of_planted_data_ends_with_the_truth(planted):
+    truth = pd.read_csv(planted.out / "truth.csv")
+    pd.testing.assert_frame_equal(truth, planted.truth)
+    assert list(truth["run"]) == ["pocket-seed0", "shortcut-seed0"] and truth["shortcut"].tolist() == [0, 1]
+    for row in truth.itertuples():
+        audited, checkpoint = planted.audits[row.run], planted.checkpoints[row.run]
+        assert (row.RS, row.RS_low, row.RS_high) == tuple(audited.primary[["value", "low", "high"]])
+        assert row.true_low <= row.true_reliance <= row.true_high
+        assert row.auroc == checkpoint.metrics["test"]["auroc"]
+    assert studies.truth_table(truth)["ρ"].tolist() == ["0", "1"]
+
+
+def test_models_of_one_study_learn_their_own_affinities_and_are_asked_the_same(planted):
+    first, second = planted.checkpoints.values()
+    assert first.provenance["hashes"] != second.provenance["hashes"] and first.provenance["split"]["kind"] == "cold-target"
+    asked = [audited.plan.pairs for audited in planted.audits.values()]
+    pd.testing.assert_frame_equal(*asked)
+    learnt = [pd.read_csv(checkpoint.path / "training_pairs.csv") for checkpoint in (first, second)]
+    pd.testing.assert_frame_equal(*learnt)
+    assert set(learnt[0]["pair_id"]).isdisjoint(asked[0]["pair_id"]) and not set(learnt[0]["target_id"]) & set(asked[0]["target_id"])
+    again = studies.run_study(planted.config, planted.out, device="cpu", progress=False)
+    pd.testing.assert_frame_equal(again.truth, planted.truth)
+
+
+def test_other_affinities_come_from_any_table_of_the_same_pairs(toy, tmp_path):
+    pairs = pd.read_csv(toy.parent / "pairs.csv")
+    pairs.assign(affinity=pairs["affinity"].to_numpy()[::-1]).to_csv(tmp_path / "other.csv", index=False)
+    pairs.assign(smiles=pairs["smiles"].replace("CCO", "CCCO")).to_csv(tmp_path / "strange.csv", index=False)
+    config = studies.load_study(toy)
+    split = studies.load_dataset(config.dataset).split()
+    choice = config.models[0].model_copy(update={"dataset": {"name": str(tmp_path / "other.csv")}})
+    own = studies.learnt_split(config, choice, split)
+    assert (own.test.pairs["affinity"] == pairs["affinity"].to_numpy()[::-1][own.test.pairs["pair_id"]]).all()
+    assert [list(part.pairs["pair_id"]) for part in own] == [list(part.pairs["pair_id"]) for part in split]
+    strange = config.models[0].model_copy(update={"dataset": {"name": str(tmp_path / "strange.csv")}})
+    with pytest.raises(InputError, match="other pairs") as refused: studies.learnt_split(config, strange, split)
+    assert {p.field for p in refused.value.problems} == {"smiles"} and {p.value for p in refused.value.problems} == {"CCCO"}
 
 
 @pytest.mark.slow
