@@ -2,6 +2,7 @@
 
 from isaac.audit import AuditConfig, AuditResult, Comparison, Endpoint, audit, compare
 from isaac.checks import CheckReport, check_predictor
+from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.exchange import load_questions, score_predictions, write_questions

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['UNSHOWN', 'SHARES', 'MARGIN', 'BATTERY', 'EXACT', 'sites_of', 'masked', 'hide', 'prior_only', 'background_only',
            'drug_only', 'one_drug', 'contrasts', 'responding', 'combined', 'mixture', 'Known', 'compared', 'silent',
-           'mixture_errors', 'pocket_identity', 'drug_specific', 'reversal_errors', 'null_scores', 'reinitialised',
-           'shuffled_labels', 'label_shuffled', 'beyond', 'null_check', 'few', 'small_grid', 'constant', 'exact_checks',
-           'own_null', 'battery']
+           'mixture_errors', 'pocket_identity', 'full_grid', 'drug_specific', 'reversal_errors', 'null_scores',
+           'reinitialised', 'shuffled_labels', 'label_shuffled', 'beyond', 'null_check', 'few', 'small_grid',
+           'constant', 'exact_checks', 'own_null', 'battery']
 
-# %% ../nbs/16c_controls.ipynb #f4bb8bfc
+# %% ../nbs/16c_controls.ipynb #cd16aae2
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,6 @@ from .priors import Prior
 from isaac.scores import (
     Condition,
     Contrast,
-    conditions,
     contrast,
     falls_mechanistic,
     reasoning_score,
@@ -102,17 +101,19 @@ def one_drug(plan: Plan) -> Plan:
     "The same targets, asked with the first drug of the plan throughout."
     return replace(plan, edits=plan.edits.assign(drug_variant=plan.edits["drug_variant"].iloc[0]))
 
-# %% ../nbs/16c_controls.ipynb #0a6f3a37
-def contrasts(plan: Plan, responses: Responses) -> dict[Condition, Contrast]:
-    "The two arms of every condition, on common support."
+# %% ../nbs/16c_controls.ipynb #8ff80f43
+def contrasts(plan: Plan, responses: Responses,
+              common: bool = False, # on the pairs common to all conditions, instead of each condition's own
+             ) -> dict[Condition, Contrast]:
+    "The two arms of every condition."
     matrix = response_matrix(plan, responses)
-    common = supports(plan, matrix)[1]
-    return {c: contrast(plan, matrix, *c, common, responses.noise) for c in conditions(plan.design)}
+    own, shared = supports(plan, matrix)
+    return {c: contrast(plan, matrix, *c, shared if common else rows, responses.noise) for c, rows in own.items()}
 
-# %% ../nbs/16c_controls.ipynb #b4c0d219
-def responding(arms: Mapping[Condition, Contrast], score: Callable[[Contrast], float] = reasoning_score) -> dict[Condition, float]:
-    "A score under every condition in which the model responds."
-    return {c: float(score(arm)) for c, arm in arms.items() if arm.responds}
+# %% ../nbs/16c_controls.ipynb #12289dc3
+def responding(arms: Mapping[Condition, Contrast]) -> dict[Condition, float]:
+    "RS under every condition in which the model responds."
+    return {c: float(reasoning_score(arm)) for c, arm in arms.items() if arm.responds}
 
 # %% ../nbs/16c_controls.ipynb #aeb8cd3c
 def combined(*parts: tuple[float, Responses], # weight, and answers to the same questions
@@ -170,21 +171,27 @@ def mixture_errors(plan: Plan, prior: Responses, background: Responses, shares: 
     formula = lambda share, c: share * a[c].m.sum() / (share * a[c].m.sum() + (1 - share) * b[c].s.sum())
     return {c: max(abs(float(reasoning_score(arms[c])) - formula(share, c)) for share, arms in found.items()) for c in a if c in b}
 
-# %% ../nbs/16c_controls.ipynb #e56d6d4e
-def pocket_identity(plan: Plan, prior: Prior, model: Any) -> Responses:
-    "Answers of g(pocket) + h(drug), made of a model's own."
-    return combined((1.0, respond(one_drug(prior_only(plan, prior)), model)), (1.0, respond(drug_only(plan), model)))
+# %% ../nbs/16c_controls.ipynb #021676d4
+def pocket_identity(pocket: Responses, # to `one_drug` of `prior_only`
+                    drug: Responses,   # to `drug_only`
+                   ) -> Responses:
+    "A model g(pocket) + h(drug)."
+    return combined((1.0, pocket), (1.0, drug))
+
+def full_grid(pairs: pd.DataFrame) -> np.ndarray: # bool, shape (pairs,)
+    "The pairs of those targets that meet every drug, all with the same prior; none where fewer than two drugs or targets are left."
+    targets = pairs.groupby("target_id")
+    full = targets["drug_id"].transform("nunique").eq(pairs["drug_id"].nunique()) & targets["site"].transform("nunique").eq(1)
+    return full.to_numpy() & (pairs[full][["drug_id", "target_id"]].nunique().min() >= 2)
 
 def drug_specific(plan: Plan, responses: Responses) -> dict[Condition, Contrast]:
-    "The arms of every condition without the means of drugs and targets; of targets that meet every drug with the same edits."
-    matrix = response_matrix(plan, responses)
-    rows = supports(plan, matrix)[1]
-    pairs = plan.pairs.iloc[rows]
-    of_target = pairs.groupby("target_id")
-    full = of_target["drug_id"].transform("nunique").eq(pairs["drug_id"].nunique()) & of_target["site"].transform("nunique").eq(1)
-    rows, pairs = rows[full], pairs[full]
-    if min(pairs["drug_id"].nunique(), pairs["target_id"].nunique()) < 2: return {}
-    return {c: specific(contrast(plan, matrix, *c, rows, responses.noise), pairs["drug_id"], pairs["target_id"]) for c in conditions(plan.design)}
+    "The arms without the means of drugs and targets, under every condition in which there is a full grid."
+    matrix, found = response_matrix(plan, responses), {}
+    for c, rows in supports(plan, matrix)[0].items():
+        rows = rows[full_grid(plan.pairs.iloc[rows])]
+        pairs = plan.pairs.iloc[rows]
+        if len(rows): found[c] = specific(contrast(plan, matrix, *c, rows, responses.noise), pairs["drug_id"], pairs["target_id"])
+    return found
 
 # %% ../nbs/16c_controls.ipynb #96102299
 def reversal_errors(plan: Plan, responses: Responses) -> dict[Condition, float]:
@@ -198,13 +205,13 @@ def reversal_errors(plan: Plan, responses: Responses) -> dict[Condition, float]:
                         abs(float(falls_mechanistic(b)) - rises))
     return errors
 
-# %% ../nbs/16c_controls.ipynb #4baf7117
+# %% ../nbs/16c_controls.ipynb #c9ee46cc
 def null_scores(models: Iterable[Any], # one after the other, so that they need not be in memory together
                 plan: Plan,            # what to ask each of them
                ) -> pd.DataFrame:      # network, operator, matching, dose, RS (0–1), pairs
     "Reasoning scores of several models under every condition, on common support."
     rows = [{"network": i, "operator": o, "matching": m, "dose": str(d), "RS": float(reasoning_score(arm)), "pairs": len(arm.m)}
-            for i, model in enumerate(models) for (o, m, d), arm in contrasts(plan, respond(plan, model)).items()]
+            for i, model in enumerate(models) for (o, m, d), arm in contrasts(plan, respond(plan, model), common=True).items()]
     return pd.DataFrame(rows, columns=["network", "operator", "matching", "dose", "RS", "pairs"])
 
 # %% ../nbs/16c_controls.ipynb #9361878c
@@ -247,7 +254,7 @@ def null_check(name: str, null: pd.DataFrame) -> Known: # `null` as from `null_s
     found = "; ".join(f"{o}, dose {d}: mean {r['mean']:.3f}, sd {r['std']:.3f}" for (o, d), r in rs.agg(["mean", "std"]).iterrows())
     return Known(name, expected, f"{found} ({null['network'].nunique()} networks)", bool((rs.apply(beyond) <= MARGIN).all()))
 
-# %% ../nbs/16c_controls.ipynb #69b9fd94
+# %% ../nbs/16c_controls.ipynb #c8af8912
 def few(table: pd.DataFrame, column: str, n: int) -> pd.DataFrame: # `column`: what they are, such as smiles
     "Up to `n` rows with different contents, chosen by key."
     ordered = table.sort_values(str(table.columns[0])).drop_duplicates(column)
@@ -265,11 +272,12 @@ def small_grid(data: DTIDataset,
     placed = few(data.targets[known][["target_id", "sequence"]], "sequence", targets)
     if placed.empty: raise InputError(f"None of the targets of {data.name} has a residue in the prior {prior.name}")
     pairs = used[["drug_id"]].merge(placed[["target_id"]], how="cross")
-    pairs = pairs.merge(data.pairs.drop_duplicates(["drug_id", "target_id"]).drop(columns="pair_id"), how="left")
+    measured = data.pairs.sort_values("pair_id").drop_duplicates(["drug_id", "target_id"]).drop(columns="pair_id")
+    pairs = pairs.merge(measured, how="left")
     pairs = pairs.assign(censored=pairs["censored"].eq(True), fold="").rename_axis("pair_id").reset_index()
     return replace(data, drugs=used, targets=placed, pairs=pairs)
 
-# %% ../nbs/16c_controls.ipynb #77c51950
+# %% ../nbs/16c_controls.ipynb #e27d9e70
 BATTERY = Design(repeats=2, intervention_seeds=1) # every combination of the usual operators, matchings and doses
 EXACT = 1e-6 # what rounding may do to a score
 
@@ -279,14 +287,16 @@ def constant(smiles, sequences) -> np.ndarray:
 
 def exact_checks(plan: Plan, prior: Prior, model: Any) -> list[Known]: # `prior`: the plan's
     "The known answers that must be met to the last digit, or nearly."
-    whole, inside, outside = (respond(p, model) for p in (plan, prior_only(plan, prior), background_only(plan, prior)))
-    badge = pocket_identity(plan, prior, model)
+    pocket = prior_only(plan, prior)
+    views = (plan, pocket, background_only(plan, prior), drug_only(plan), one_drug(pocket))
+    whole, inside, outside, drug, same_drug = (respond(view, model) for view in views)
+    badge = pocket_identity(same_drug, drug)
     within = lambda error: error <= EXACT
     return [compared("prior only", "RS = 1", responding(contrasts(plan, inside)), lambda rs: rs == 1),
             compared("background only", "RS = 0", responding(contrasts(plan, outside)), lambda rs: rs == 0),
             compared("mixtures of the two", f"λA / (λA + (1 − λ)B) to {EXACT:g}", mixture_errors(plan, inside, outside), within, "largest error"),
             silent("constant", contrasts(plan, respond(plan, constant))),
-            silent("drug only", contrasts(plan, respond(drug_only(plan), model))),
+            silent("drug only", contrasts(plan, drug)),
             compared("pocket as a name badge", "RS ≥ 0.98", responding(contrasts(plan, badge)), lambda rs: rs >= 0.98),
             silent("the same, drug-specific", drug_specific(plan, badge)),
             compared("sign reversed", "same RS, direction reversed", reversal_errors(plan, whole), within, "largest difference")]

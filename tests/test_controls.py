@@ -25,6 +25,7 @@ from isaac.controls import (
     mixture,
     mixture_errors,
     null_scores,
+    one_drug,
     pocket_identity,
     prior_only,
     responding,
@@ -121,7 +122,7 @@ def audits(draw):
         runs[t, None] = draw(positions)
         if draw(st.booleans()): runs[t, "d1"] = draw(positions)
     how = Reading(max_target_length=draw(st.sampled_from([None, 20, 30])), truncation=draw(st.sampled_from(["right", "left"])))
-    design = Design(operators=("mask", "substitute"), matchings=(draw(st.sampled_from(["uniform", "domain", "geometry"])),),
+    design = Design(operators=("mask", "substitute"), matchings=(draw(st.sampled_from(["uniform", "domain", "geometry", "composition", "strict"])),),
                     doses=(1, "100%"), repeats=2, intervention_seeds=1, min_prior=1)
     data, prior = dataset({"d0": "CO", "d1": "CN"}, targets), prior_of(runs)
     return make_plan(data.frame, prior, how, design), prior
@@ -196,7 +197,7 @@ def test_a_name_badge_is_no_drug_specific_response_but_an_interaction_is():
     data = dataset({f"d{n}": "C" * (n + 1) for n in range(3)}, {t: t * 8 for t in ("ACDEF", "GHACD", "FEDCA")})
     prior = toy_prior(data, (10, 11, 12, 20, 21))
     plan = make_plan(data.frame, prior, design=Design(matchings=("uniform",), doses=(2,), repeats=2, intervention_seeds=1, min_prior=1))
-    badge = pocket_identity(plan, prior, hashed)
+    badge = pocket_identity(*(respond(p, hashed) for p in (one_drug(prior_only(plan, prior)), drug_only(plan))))
     assert rs(plan, badge) == [1.0, 1.0] and responding(drug_specific(plan, badge)) == {}
     assert len(responding(drug_specific(plan, respond(prior_only(plan, prior), hashed)))) == 2
 
@@ -229,6 +230,16 @@ def test_a_model_that_ignores_the_target_can_show_nothing(toy_data):
     assert found["passed"].map({True: "pass", False: "fail", None: "unknown"}).to_dict() == {
         "prior only": "unknown", "background only": "unknown", "mixtures of the two": "unknown", "constant": "pass", "drug only": "pass",
         "pocket as a name badge": "unknown", "the same, drug-specific": "pass", "sign reversed": "unknown"}
+
+
+def test_doses_that_some_targets_do_not_have_are_asked_of_the_others(toy_data):
+    first, *others = toy_data.targets["target_id"]
+    prior = prior_of({(first, None): range(40, 60)} | {(t, None): range(40, 52) for t in others})
+    design = Design(operators=("mask",), matchings=("uniform",), doses=(5, 20), repeats=1, intervention_seeds=1)
+    plan = make_plan(toy_data.frame, prior, design=design)
+    own, common = (contrasts(plan, respond(plan, hashed), common) for common in (False, True))
+    assert [len(arm.m) for arm in own.values()] == [120, 6] and [len(arm.m) for arm in common.values()] == [6, 6]
+    assert {k.passed for k in exact_checks(plan, prior, hashed)} == {True}
 
 
 def test_where_nothing_is_auditable_nothing_is_right(toy_data):
