@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MECHANISTIC', 'CONTROL', 'INK', 'MUTED', 'GRID', 'PAPER', 'CSS_NAMES', 'STYLE', 'FONTS', 'SCORE_LABELS', 'REFERENCES',
-           'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
-           'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'dose_response', 'arm_distributions',
-           'target_ranking', 'overview']
+           'LOOKS', 'BAND', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
+           'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'controls_table', 'controls_figure', 'love',
+           'dose_response', 'arm_distributions', 'target_ranking', 'overview']
 
 # %% ../nbs/18_plots.ipynb #cf711735
 import html
@@ -188,7 +188,7 @@ def _forest_rows(axes: Axes, rows: pd.DataFrame) -> list[float]: # y of every ro
     axes.spines["left"].set_visible(False)
     return at
 
-# %% ../nbs/18_plots.ipynb #38c8b983
+# %% ../nbs/18_plots.ipynb #d896ae33
 def _forest(figure: FigureBase, rows: pd.DataFrame, score: str) -> None:
     "Draw a forest plot into a figure."
     axes = figure.subplots()
@@ -199,7 +199,7 @@ def _forest(figure: FigureBase, rows: pd.DataFrame, score: str) -> None:
         if primary: axes.axhspan(y - 0.5, y + 0.5, color=GRID, lw=0, zorder=0)
         axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=2 if primary else 1.2, solid_capstyle="butt")
         axes.plot(row["value"], y, marker, color=colour, mfc=colour if primary else PAPER, mew=1.2, ms=7 if primary else 5.5)
-        says = value_text(row) + (" primary" if primary else "")
+        says = value_text(row) + (" primary" if primary else "") + row.get("note", "")
         axes.text(1.02, y, says, transform=beside, va="center", fontweight="bold" if primary else "normal",
                   color=INK if row["status"] == "ok" else MUTED, style="normal" if row["status"] == "ok" else "italic")
     _value_axis(axes, rows, score)
@@ -262,6 +262,99 @@ def model_forest(scores: pd.DataFrame, # score frame of several models; see `sco
     place = {p: i for i, p in enumerate(dict.fromkeys([*rows.loc[rows["endpoint"].eq("primary"), "panel"], *rows["panel"]]))}
     rows = rows.iloc[np.argsort(rows["panel"].map(place), kind="stable")].reset_index(drop=True)
     return _forest_chart(rows, score, _forest_alt(rows.assign(operator=rows["label"] + ", " + rows["operator"]), score, level))
+
+# %% ../nbs/18_plots.ipynb #23e80952
+def controls_table(scores: pd.DataFrame,          # score frame; see `score_rows`
+                   score: str = "RS",             # which score
+                   dose: str | int | None = None, # None: that of the primary endpoint, or the first
+                  ) -> pd.DataFrame: # the rows of common support, with own_value, own_low, own_high, own_pairs, own_status
+    "One score under every operator and matching at one dose: on common support, and beside it on each condition's own."
+    rows, own = score_rows(scores, score), score_rows(scores, score, "own")
+    if dose is None: dose = next(iter([*rows.loc[rows["endpoint"].eq("primary"), "dose"], *rows["dose"]]), "")
+    keys, beside = ["model", "operator", "matching", "dose"], ["value", "low", "high", "pairs", "status"]
+    own = own[[*keys, *beside]].rename(columns={c: f"own_{c}" for c in beside})
+    return rows[rows["dose"].astype(str).eq(str(dose))].merge(own, on=keys, how="left")
+
+# %% ../nbs/18_plots.ipynb #361357d5
+def controls_figure(scores: pd.DataFrame,          # score frame with both supports; see `score_rows`
+                    score: str = "RS",             # which score
+                    dose: str | int | None = None, # None: that of the primary endpoint, or the first
+                    level: float = 0.95,           # of the intervals in the frame
+                   ) -> Chart:
+    "One score over all controls at one dose, on common support; what each control says on its own support is written beside it."
+    rows = controls_table(scores, score, dose)
+    if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
+    own = rows["own_status"].eq("ok")
+    panel = [f"{p} · {n:,} pairs" for p, n in zip(rows["panel"], rows["pairs"], strict=True)]
+    rows = rows.assign(panel=panel, label=[brief(m) for m in rows["matching"]], note=np.where(own, [f" · own {v:.3f}, {n:,.0f} pairs" for v, n in zip(
+        rows["own_value"], rows["own_pairs"], strict=True)], ""))
+    pairs = f"{rows['pairs'].min():,}" + (f" to {rows['pairs'].max():,}" if rows["pairs"].nunique() > 1 else "")
+    notes = [f"{r.operator}, {r.matching}{r.note.replace(' · own', ': own support')}" for r in rows[own].itertuples()]
+    alt = f"{score} over all controls at {dose_name(str(rows['dose'].iloc[0]))}, {pairs} pairs of common support. "
+    return _forest_chart(rows, score, alt + _forest_alt(rows, score, level) + (f" {'; '.join(notes)}." if notes else ""))
+
+# %% ../nbs/18_plots.ipynb #6897044a
+BAND = 0.1 # absolute standardised mean difference up to which arms count as alike
+
+def love(balance: pd.DataFrame,         # operator, matching, dose, covariate, smd, inherent: as from `balance_table`
+         operator: str | None = None,   # None: the first
+         dose: str | int | None = None, # None: the first
+        ) -> Chart:
+    "How alike the arms are, covariate by covariate, under every matching."
+    if balance.empty: return _empty("There is no condition whose arms could be compared.")
+    operator, dose = operator or balance["operator"].iloc[0], str(balance["dose"].iloc[0] if dose is None else dose)
+    rows = balance[balance["operator"].eq(operator) & balance["dose"].astype(str).eq(dose)]
+    if rows["smd"].isna().all(): return _empty(f"Nothing was asked under {operator}, {dose_name(dose)}.")
+    with canvas(7.5, 1.2 + 0.35 * rows["covariate"].nunique()) as chart:
+        chart.alt = _love_alt(rows, operator, dose)
+        _love(chart.subplots(), rows)
+        chart.legend(*chart.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    return chart
+
+# %% ../nbs/18_plots.ipynb #beaa8b8a
+def _love(axes: Axes, rows: pd.DataFrame) -> None:
+    "Draw one row per covariate; an infinite difference sits at the edge."
+    asked = rows.groupby("matching", sort=False)["smd"].count().gt(0)
+    covariates, matchings = list(pd.unique(rows["covariate"])), list(asked.index[asked])
+    table = rows.pivot(index="covariate", columns="matching", values="smd").loc[covariates, matchings]
+    finite = table.to_numpy()[np.isfinite(table.to_numpy())]
+    edge = max(1.0, 1.6 * np.abs(finite).max(initial=0))
+    axes.axvspan(-BAND, BAND, color=GRID, lw=0, zorder=0)
+    axes.axvline(0, color=MUTED, lw=0.9, zorder=0.5)
+    for i, (matching, (colour, marker, _)) in enumerate(looks(matchings).items()):
+        y = np.arange(len(covariates)) + (i - (len(matchings) - 1) / 2) * 0.75 / max(len(matchings), 4)
+        axes.plot(table[matching].clip(-edge, edge), y, marker, color=colour, mfc=PAPER, mew=1.2, label=f"{brief(matching)} controls")
+    axes.set_xscale("symlog", linthresh=BAND, linscale=0.6)
+    axes.set_xlim(-edge * 1.15, edge * 1.15)
+    ticks = [t for t in (-10, -1, -0.1, 0, 0.1, 1, 10) if abs(t) <= edge]
+    axes.set_xticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    axes.set_xticks([], minor=True)
+    nothing = [f"{brief(m)} controls: nothing could be asked" for m in asked.index[~asked]]
+    axes.set_xlabel("\n".join(["standardised mean difference, mechanistic − control (logarithmic beyond ±0.1)", *nothing]))
+    axes.set_yticks(range(len(covariates)), covariates)
+    axes.set_ylim(len(covariates) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    for i, (_, group) in enumerate(rows.groupby("covariate", sort=False)):
+        axes.text(1.02, i, _verdict(group), transform=axes.get_yaxis_transform(), va="center", color=MUTED)
+
+# %% ../nbs/18_plots.ipynb #f878ea51
+def _verdict(group: pd.DataFrame) -> str:
+    "One covariate in words."
+    known = group[group["smd"].notna()]
+    if known.empty: return "not defined here"
+    if known["inherent"].any(): return "differs by construction"
+    n = known["smd"].abs().gt(BAND).sum()
+    return "alike" if n == 0 else "differs under all" if n == len(known) else f"differs under {n} of {len(known)}"
+
+def _love_alt(rows: pd.DataFrame, operator: str, dose: str) -> str:
+    "The Love plot in words: the largest difference of each covariate."
+    parts = [f"Standardised mean differences between the arms under {operator}, {dose_name(dose)}"]
+    for covariate, group in rows.groupby("covariate", sort=False):
+        parts.append(f"{covariate} {_verdict(group)}")
+        if group["smd"].isna().all(): continue
+        worst = group.loc[group["smd"].abs().idxmax()]
+        parts[-1] += f", largest {worst['smd']:+.2f} with {worst['matching']} controls".replace("-", "−")
+    return "; ".join(parts) + "."
 
 # %% ../nbs/18_plots.ipynb #ddab51d0
 def _dose_panel(axes: Axes, rows: pd.DataFrame, style: dict, doses: list[str]) -> None:
