@@ -245,10 +245,10 @@ def beyond(rs: pd.Series,        # of several networks
     half = t.ppf((1 + level) / 2, len(rs) - 1) * rs.std(ddof=1) / len(rs) ** 0.5 if len(rs) > 1 else 0.0
     return max(0.0, abs(rs.mean() - 0.5) - half)
 
-# %% ../nbs/16c_controls.ipynb #1536d1e6
+# %% ../nbs/16c_controls.ipynb #d547f1cc
 def null_check(name: str, null: pd.DataFrame) -> Known: # `null` as from `null_scores`
     "Whether networks that know nothing score about one half under every condition."
-    expected, by_network = f"mean RS within {MARGIN} of 0.5 under geometry", null.dropna(subset="RS")
+    expected, by_network = f"mean RS 0.5 ± {MARGIN} (99 % interval), geometry", null.dropna(subset="RS")
     if by_network.empty: return Known(name, expected, UNSHOWN, None)
     rs = by_network.groupby(["operator", "dose"], sort=False)["RS"]
     found = "; ".join(f"{o}, dose {d}: mean {r['mean']:.3f}, sd {r['std']:.3f}" for (o, d), r in rs.agg(["mean", "std"]).iterrows())
