@@ -14,7 +14,7 @@ from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingF
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
-from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific
+from isaac.scores import SCORES, Contrast, coherences, contrast, drug_specific, level_sums, necessity, reasoning_score, response_matrix, specific
 from isaac.sites import (
     Motif,
     motif_from_frame,
