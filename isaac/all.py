@@ -7,9 +7,12 @@ from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, I
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, variance_components
+from isaac.manifold import manifold_notes, off_manifold
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
+from isaac.placebo import PlaceboSums, expected_cost, placebo_plan, placebo_sums, placements
 from isaac.plan import Design, Plan, load_plan, make_plan, save_plan
+from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_prior, true_reliance
 from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
@@ -26,6 +29,7 @@ from isaac.sites import (
     read_motifs,
 )
 from isaac.studies import StudyConfig, StudyResult, load_checkpoint, load_study, run_study, study_names, untrained_null
+from isaac.sufficiency import sufficiency_plan, sufficiency_table
 from isaac.tables import Preview, TableOptions, preview, read_dataset
 
 __all__ = [name for name in dir() if not name.startswith("_")]
