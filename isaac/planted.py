@@ -6,8 +6,8 @@
 __all__ = ['SCAFFOLDS', 'PHARMACOPHORE', 'DECORATIONS', 'CARRIED', 'MOST_DRUGS', 'RUNS', 'SITES', 'SITE', 'SLIPS', 'LETTERS',
            'MEAN', 'BINDS', 'TRUTH_COLUMNS', 'PlantedOptions', 'grow_drugs', 'coin_words', 'write_region', 'follow',
            'draw_states', 'information', 'Layout', 'lay_out', 'grow_family', 'standardized', 'mixed_signal',
-           'noisy_affinities', 'Planted', 'plant', 'planted_prior', 'Reader', 'rewrite', 'Reliance', 'true_reliance',
-           'rank_correlation', 'reliance_chart']
+           'noisy_affinities', 'Planted', 'plant', 'as_ranges', 'planted_prior', 'Reader', 'rewrite', 'Reliance',
+           'true_reliance', 'rank_correlation', 'reliance_chart']
 
 # %% ../nbs/21b_planted.ipynb #de25e798
 from collections.abc import Sequence
@@ -208,30 +208,34 @@ class Planted:
 
     def __repr__(self) -> str: return f"{self.dataset!r}; {information(self.options.redundancy):.2f} bits between pocket and shortcut"
 
-# %% ../nbs/21b_planted.ipynb #5cef02d2
+# %% ../nbs/21b_planted.ipynb #6142a68e
 def plant(options: PlantedOptions = PlantedOptions()) -> Planted:
     "Drugs, targets and affinities, the same for the same options."
-    o, family = options, np.arange(options.targets) % options.families
+    o = options
     drugs, states, words = grow_drugs(o.drugs, o.seed), draw_states(o.targets, o.redundancy, o.seed), coin_words(o.seed)
-    keys = stream_key("planted", o.seed, "letters", np.arange(o.targets))
-    written = np.stack([write_region(words[r], states[:, r], stream_key(keys, r)) for r in (0, 1)], axis=1)
-    places, sequences, rows = np.empty(written.shape, np.int64), {}, {}
-    for f in range(o.families):
-        layout, members = lay_out(f, o.seed), np.flatnonzero(family == f)
-        letters, places[members] = grow_family(layout, len(members), f, o.seed), layout.places
-        np.put_along_axis(letters, places[members].reshape(len(members), -1), written[members].reshape(len(members), -1), axis=1)
-        sequences |= dict(zip(members, to_strings(letters), strict=True))
-        rows |= dict.fromkeys(members, (f"F{f:02}", f"{layout.domain[0] + 1}-{layout.domain[1]}", *map(_as_ranges, layout.places)))
-    targets = pd.DataFrame([(f"T{i:04}", sequences[i], *rows[i]) for i in range(o.targets)],
-                           columns=["target_id", "sequence", "family", "domain", "pocket", "shortcut"])
+    targets, places = _written_targets(o, states, words)
     affinity = noisy_affinities(mixed_signal(drugs[list(PHARMACOPHORE)].to_numpy(), states, o.shortcut), o.ceiling, o.seed)
     pairs = pd.DataFrame({"pair_id": np.arange(affinity.size), "drug_id": np.repeat(drugs.drug_id, o.targets).to_numpy(),
                           "target_id": np.tile(targets.target_id, o.drugs), "affinity": affinity.ravel(), "censored": False, "fold": ""})
     name = f"planted (shortcut {o.shortcut:g}, redundancy {o.redundancy:g})"
     return Planted(o, DTIDataset(name, drugs, targets, pairs, "planted pKd", BINDS), states, places, words)
 
-# %% ../nbs/21b_planted.ipynb #08e15c3d
-def _as_ranges(positions: np.ndarray) -> str: # sorted, 0-based → "31-36 44-50", 1-based
+def _written_targets(o: PlantedOptions, states: np.ndarray, words: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    "The targets of all families with pocket and shortcut written into them, and where those are, shape (targets, 2, residues)."
+    keys = stream_key("planted", o.seed, "letters", np.arange(o.targets))
+    written = np.stack([write_region(words[r], states[:, r], stream_key(keys, r)) for r in (0, 1)], axis=1)
+    places, rows = np.empty(written.shape, np.int64), {}
+    for f in range(o.families):
+        layout, members = lay_out(f, o.seed), np.arange(f, o.targets, o.families)
+        letters, places[members] = grow_family(layout, len(members), f, o.seed), layout.places
+        np.put_along_axis(letters, *(x[members].reshape(len(members), -1) for x in (places, written)), axis=1)
+        where = f"F{f:02}", as_ranges(np.arange(*layout.domain)), *map(as_ranges, layout.places)
+        rows |= {i: (f"T{i:04}", sequence, *where) for i, sequence in zip(members, to_strings(letters), strict=True)}
+    columns = ["target_id", "sequence", "family", "domain", "pocket", "shortcut"]
+    return pd.DataFrame([rows[i] for i in range(o.targets)], columns=columns), places
+
+# %% ../nbs/21b_planted.ipynb #53c68e07
+def as_ranges(positions: np.ndarray) -> str: # sorted, 0-based → "31-36 44-50", 1-based
     "Positions as people write them."
     runs = np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1)
     return " ".join(f"{run[0] + 1}-{run[-1] + 1}" for run in runs)
@@ -243,8 +247,9 @@ def planted_prior(targets: pd.DataFrame, # of a planted data set
                                                  [Problem("targets", "column", "pocket", "missing")], "Plant them, or name another prior")
     rows = []
     for target, ranges in zip(targets.target_id, targets.pocket, strict=True):
-        places = [(site, p) for site, run in enumerate(ranges.split(), 1) for p in range(int(run.split("-")[0]) - 1, int(run.split("-")[1]))]
-        rows += [(target, p, str(label), f"site {site}.") for label, (site, p) in enumerate(places, 1)]
+        runs = [[int(end) for end in run.split("-")] for run in ranges.split()]
+        residues = [(site, position) for site, (first, last) in enumerate(runs, 1) for position in range(first - 1, last)]
+        rows += [(target, position, str(label), f"site {site}.") for label, (site, position) in enumerate(residues, 1)]
     return prior_from_table(pd.DataFrame(rows, columns=["target_id", "position", "label", "segment"]), targets, "planted")
 
 # %% ../nbs/21b_planted.ipynb #da608873
@@ -289,7 +294,7 @@ def rewrite(planted: Planted,
         rewritten += to_strings(letters[None])
     return rewritten
 
-# %% ../nbs/21b_planted.ipynb #50d52bda
+# %% ../nbs/21b_planted.ipynb #eb082041
 @dataclass(frozen=True)
 class Reliance:
     "What a model relies on, by the generator."
@@ -309,21 +314,18 @@ def true_reliance(model: Any,             # a predictor, or a function (smiles, 
                   worlds: int = 1000,     # bootstrap draws
                   seed: int = 0,
                  ) -> Reliance:
-    "Sobol's total indices of pocket and shortcut on a model's linear scale. Raises `InputError` for pairs that were not planted."
+    "Sobol's total indices of pocket and shortcut, NaN where neither moves the model. Raises `InputError` for pairs that were not planted."
     model, frame = as_predictor(model), (pairs or planted.dataset).frame
-    target = _planted_rows(planted, frame)
-    rows, place = np.unique(target, return_inverse=True)
-    ask = lambda sequences: to_linear(as_numbers(model.predict(frame.smiles.tolist(), sequences), len(frame)), reading(model).scale)[0]
-    base = ask(frame.sequence.tolist())
-    def squares(region, draw):
-        new = rewrite(planted, rows, region, draw, seed)
-        return (ask([new[i] for i in place]) - base)**2 / 2
-    parts = [np.stack([squares(region, draw) for draw in range(draws)], axis=1) for region in (0, 1)]
-    if not base.var() > 0: raise InputError("The model gives the same answer to every pair", advice="There is nothing that it relies on")
-    arms = Contrast(*parts) # a share of two sums, as RS is, of other quantities
+    rows, place = np.unique(_planted_rows(planted, frame), return_inverse=True)
+    ask = lambda sequences: to_linear(as_numbers(model.predict(frame.smiles.tolist(), list(sequences)), len(frame)), reading(model).scale)[0]
+    again = lambda region, draw: ask(np.array(rewrite(planted, rows, region, draw, seed), dtype=object)[place])
+    base = ask(frame.sequence)
+    halves = [np.stack([(again(region, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for region in (0, 1)]
+    arms = Contrast(*halves) # a share of two sums, as RS is, of other quantities
     (spread,), = bootstrap([arms], frame.smiles, frame.sequence, worlds, seed, scores=(reasoning_score,))
     low, high = percentile_interval(spread, level)
-    return Reliance(float(reasoning_score(arms)), float(low), float(high), *(float(p.mean() / base.var()) for p in parts))
+    with np.errstate(invalid="ignore"): indices = [float(half.mean() / base.var()) for half in halves]
+    return Reliance(float(reasoning_score(arms)), float(low), float(high), *indices)
 
 def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape (pairs,)
     "The target of each pair as a row of the planted targets. Raises `InputError` for those that are not among them."
@@ -335,13 +337,12 @@ def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape 
         raise InputError("These pairs were not planted", wrong, "Plant with the same options")
     return rows
 
-# %% ../nbs/21b_planted.ipynb #b1707fed
+# %% ../nbs/21b_planted.ipynb #a16b6193
 TRUTH_COLUMNS = ["run", "shortcut", "true_reliance", "true_low", "true_high", "RS", "RS_low", "RS_high", "auroc"]
 
 def rank_correlation(truth: pd.DataFrame, column: str) -> float: # −1 to 1
-    "Spearman's correlation of a column with true reliance."
-    from scipy.stats import spearmanr
-    return float(spearmanr(truth.true_reliance, truth[column]).statistic)
+    "Spearman's correlation of a column with true reliance, over the models that have both."
+    return float(truth.true_reliance.corr(truth[column], method="spearman"))
 
 def reliance_chart(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMNS`
                    level: float = 0.95, # of the intervals

@@ -166,8 +166,14 @@ def test_what_cannot_be_is_refused_by_name(planted):
     with pytest.raises(InputError) as refused: PlantedOptions(shortcut=-0.1, redundancy=1.0, targets=1, drugs=1, families=0, ceiling=1.0)
     assert {p.field for p in refused.value.problems} == {"shortcut", "redundancy", "targets", "drugs", "families", "ceiling"}
     with pytest.raises(InputError, match="not planted"): true_reliance(Reader(planted.words), plant(PlantedOptions(**SMALL, seed=1)), planted.dataset)
-    with pytest.raises(InputError, match="same answer"): true_reliance(lambda smiles, sequences: np.ones(len(smiles)), planted)
     with pytest.raises(InputError, match="pocket"): planted_prior(planted.dataset.targets[["target_id", "sequence"]])
+
+
+def test_a_model_that_never_moves_relies_on_nothing(planted):
+    still = true_reliance(lambda smiles, sequences: np.ones(len(smiles)), planted, draws=2, worlds=100)
+    assert np.isnan([still.value, still.low, still.high, still.pocket, still.shortcut]).all()
+    drug_only = true_reliance(lambda smiles, sequences: np.array([len(s) for s in smiles]), planted, draws=2, worlds=100)
+    assert np.isnan(drug_only.value) and (drug_only.pocket, drug_only.shortcut) == (0, 0)
 
 
 def test_rs_of_known_models_falls_with_true_reliance(planted):
