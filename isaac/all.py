@@ -1,6 +1,7 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
 from isaac.audit import AuditConfig, AuditResult, Comparison, Endpoint, audit, compare
+from isaac.balance import balance_table, lowered_doses, mask_note
 from isaac.checks import CheckReport, check_predictor
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
@@ -8,6 +9,7 @@ from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, variance_components
 from isaac.manifold import manifold_notes, off_manifold
+from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
 from isaac.placebo import PlaceboSums, expected_cost, placebo_plan, placebo_sums, placements

@@ -7,7 +7,7 @@ __all__ = ['DOMAIN_FLANK', 'ALIKE', 'CLASSES', 'IN_COMMON', 'APART', 'MATCHINGS'
            'draw_residues', 'mechanistic_residues', 'Controls', 'uniform', 'domain', 'translations', 'geometry',
            'geometry_in_domain', 'composition', 'conservation', 'like_windows', 'runs_of', 'strict', 'unmatchable']
 
-# %% ../nbs/11_matching.ipynb #e2ee7516
+# %% ../nbs/11_matching.ipynb #579d672c
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from .core import PROTEIN, Alphabet, InputError, Problem, hash64, random_bits, random_uniform, stream_key
+from .homologues import LEAST
 from .homologues import conservation as conserved
 from .operators import to_letters
 
@@ -143,7 +144,7 @@ def geometry_in_domain(site: Site, mechanistic: np.ndarray, keys: np.ndarray) ->
     offsets = translations(site)
     return _translate(site, mechanistic, keys, offsets[np.abs(offsets) <= DOMAIN_FLANK], " within the domain")
 
-# %% ../nbs/11_matching.ipynb #81144f21
+# %% ../nbs/11_matching.ipynb #073cb135
 def _partners(site: Site, mechanistic: np.ndarray, keys: np.ndarray,
               pool: np.ndarray, # 0-based residues to choose from
               price: np.ndarray, # whole numbers or inf, shape (visible prior residues, pool)
@@ -162,7 +163,7 @@ def _partners(site: Site, mechanistic: np.ndarray, keys: np.ndarray,
 def _complete(chosen: np.ndarray, what: str) -> Controls:
     "As many columns as have a partner in every draw."
     every = np.append((chosen >= 0).all(axis=0), False).argmin()
-    reason = f"only {every:,} mechanistic residues have a control of {what} in every draw"
+    reason = f"only {every:,} of {chosen.shape[1]:,} mechanistic residues have a control of {what} in every draw"
     return Controls(chosen[:, :every], "" if every == chosen.shape[1] else reason)
 
 # %% ../nbs/11_matching.ipynb #b46573aa
@@ -172,11 +173,13 @@ def composition(site: Site, mechanistic: np.ndarray, keys: np.ndarray) -> Contro
     price = (letters[site.prior][:, None] != letters[site.background]).astype(float)
     return _complete(_partners(site, mechanistic, keys, site.background, price), "their own")
 
-# %% ../nbs/11_matching.ipynb #8dd1423c
+# %% ../nbs/11_matching.ipynb #d1040827
 ALIKE = 0.1 # difference in conservation up to which two residues are conserved alike
 
 def conservation(site: Site, mechanistic: np.ndarray, keys: np.ndarray) -> Controls:
     "Background residues whose conservation differs by at most `ALIKE`; undefined conservation has no partner."
+    if np.isnan(site.conservation[site.prior]).all():
+        return Controls(mechanistic[:, :0], f"the prior's conservation is undefined: fewer than {LEAST} homologues are known")
     price = np.where(np.abs(site.conservation[site.prior][:, None] - site.conservation[site.background]) <= ALIKE + 1e-6, 0, np.inf)
     return _complete(_partners(site, mechanistic, keys, site.background, price), "like conservation")
 
