@@ -6,13 +6,13 @@
 __all__ = ['COVARIATES', 'INHERENT', 'IMBALANCE', 'HYDROPATHY', 'SEEN', 'distance_to_prior', 'residue_features', 'divergence',
            'set_features', 'standardised_difference', 'balance_table', 'lowered_doses', 'mask_note']
 
-# %% ../nbs/12b_balance.ipynb #86bcf1e0
+# %% ../nbs/12b_balance.ipynb #b8bc8a84
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from .core import PROTEIN, alphabet_of
+from .core import PROTEIN, Alphabet, alphabet_of
 from .homologues import homologue_profiles
 from .matching import LOWERING, Site
 from .operators import letter_index, to_letters
@@ -68,30 +68,42 @@ def divergence(counts: np.ndarray, reference: np.ndarray, # letters of each set,
     with np.errstate(invalid="ignore"): p, q = (x / x.sum(axis=1, keepdims=True) for x in (counts, reference))
     return entropy((p + q) / 2, base=2, axis=1) - (entropy(p, base=2, axis=1) + entropy(q, base=2, axis=1)) / 2
 
-# %% ../nbs/12b_balance.ipynb #87745994
+# %% ../nbs/12b_balance.ipynb #cb7ce2d4
+def _census(owner: np.ndarray, codes: np.ndarray, sets: int, letters: int) -> np.ndarray: # shape (sets, letters)
+    "How often each letter of the alphabet occurs in each set."
+    return np.bincount(owner * (letters + 1) + codes, minlength=sets * (letters + 1)).reshape(sets, letters + 1)[:, :-1]
+
+def _arrangement(where: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]: # runs and spacing of each set
+    "Number of runs, and mean distance from one residue to the next (NaN for a single one); `where` holds the sets end to end, ascending."
+    last = np.cumsum(size) - 1
+    first = last - size + 1
+    starts = np.append(True, np.diff(where) != 1)
+    starts[first] = True
+    with np.errstate(invalid="ignore"): return np.add.reduceat(starts, first), (where[last] - where[first]) / (size - 1)
+
+# %% ../nbs/12b_balance.ipynb #8f3347af
 def set_features(site: np.ndarray,              # row of the site of each set, shape (sets,)
-                 positions: Sequence[np.ndarray], # edited residues of each set, ascending
+                 positions: Sequence[np.ndarray], # edited residues of each set, one or more, ascending
                  letters: Sequence[str],        # what is written there
                  sites: Sequence[Site],
-                 alphabet=PROTEIN,              # of the sequences
+                 alphabet: Alphabet = PROTEIN,  # of the sequences
                 ) -> np.ndarray:                # shape (sets, covariates), in the order of `COVARIATES`
     "Every covariate of every set of edits."
-    size, start = np.array([len(p) for p in positions]), np.cumsum([0, *(len(s.sequence) for s in sites)])
-    owner, place, sets = np.repeat(np.arange(len(size)), size), np.concatenate(positions), len(size)
-    at, index = start[site[owner]] + place, letter_index(alphabet)
-    old, new = to_letters("".join(s.sequence for s in sites))[at], to_letters("".join(letters))
-    scores = np.full((len(alphabet.letters) + 1,) * 2, np.nan)
-    if alphabet.scores: scores[:-1, :-1] = alphabet.scores()
-    first = np.append(True, (np.diff(place) != 1) | (np.diff(owner) != 0))
-    ends = np.cumsum(size)
-    with np.errstate(invalid="ignore", divide="ignore"): spacing = (place[ends - 1] - place[ends - size]) / (size - 1)
-    census = lambda owner, codes, n: np.bincount(owner * len(scores) + codes, minlength=n * len(scores)).reshape(n, -1)[:, :-1]
-    prior = np.stack([census(np.zeros(len(s.prior), int), index[to_letters(s.sequence)[s.prior]], 1)[0] for s in sites])
-    by_residue = np.concatenate([residue_features(s, alphabet == PROTEIN) for s in sites])[at].T
-    place, distance, conservation, hydropathy, domain = (_mean(values, owner, sets) for values in by_residue)
-    return np.column_stack([size, np.bincount(owner, old != new, sets), _mean(scores[index[old], index[new]], owner, sets),
-                            size / np.bincount(owner, first, sets), spacing, place, distance,
-                            divergence(census(owner, index[old], sets), prior[site]), conservation, hydropathy, domain])
+    index, kinds, start = letter_index(alphabet), len(alphabet.letters), np.cumsum([0, *(len(s.sequence) for s in sites)])
+    text, features = to_letters("".join(s.sequence for s in sites)), np.concatenate([residue_features(s, alphabet == PROTEIN) for s in sites])
+    size, where = np.array([len(p) for p in positions]), np.concatenate(positions)
+    owner = np.repeat(np.arange(len(size)), size)
+    at = start[site[owner]] + where
+    old, new = text[at], to_letters("".join(letters))
+    average = lambda values: _mean(values, owner, len(size))
+    place, distance, conservation, hydropathy, domain = map(average, features[at].T)
+    similarity = np.full((kinds + 1, kinds + 1), np.nan)
+    if alphabet.scores: similarity[:-1, :-1] = alphabet.scores()
+    of_prior = np.concatenate([index[to_letters(s.sequence)[s.prior]] for s in sites])
+    prior = _census(np.repeat(np.arange(len(sites)), [len(s.prior) for s in sites]), of_prior, len(sites), kinds)
+    runs, spacing = _arrangement(where, size)
+    return np.column_stack([size, np.bincount(owner, old != new, len(size)), average(similarity[index[old], index[new]]), size / runs, spacing,
+                            place, distance, divergence(_census(owner, index[old], len(size), kinds), prior[site]), conservation, hydropathy, domain])
 
 # %% ../nbs/12b_balance.ipynb #8455c001
 def _sites(plan: Plan, table: pd.DataFrame, profiles: Mapping[str, np.ndarray]) -> list[Site]:

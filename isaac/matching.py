@@ -183,7 +183,7 @@ def conservation(site: Site, mechanistic: np.ndarray, keys: np.ndarray) -> Contr
     price = np.where(np.abs(site.conservation[site.prior][:, None] - site.conservation[site.background]) <= ALIKE + 1e-6, 0, np.inf)
     return _complete(_partners(site, mechanistic, keys, site.background, price), "like conservation")
 
-# %% ../nbs/11_matching.ipynb #b5d003e1
+# %% ../nbs/11_matching.ipynb #98785989
 CLASSES = ("AVLIMC", "FWYH", "STNQ", "KR", "DE", "GP") # Mirny & Shakhnovich 1999
 IN_COMMON, APART = 0.5, 0.25                          # calipers: share of classes; share of the sequence
 
@@ -200,12 +200,12 @@ def like_windows(site: Site,           # where
                 ) -> np.ndarray:       # first residue of each window
     "Every background window within all four calipers of a run."
     sums = _likeness(site) if sums is None else sums
-    means = (sums[length:] - sums[:-length]) / length
-    with np.errstate(invalid="ignore"): kept = means[:, 2] / means[:, 3]
+    totals = sums[length:] - sums[:-length]
+    with np.errstate(invalid="ignore"): kept = totals[:, 2] / totals[:, 3]
     alike = (np.abs(kept - kept[start]) <= ALIKE + 1e-6) | (np.isnan(kept) & np.isnan(kept[start]))
-    common = np.minimum(means[:, 4:], means[start, 4:]).sum(axis=1) >= IN_COMMON
-    near = np.abs(np.arange(len(means)) - start) <= APART * len(site.sequence)
-    return np.flatnonzero((means[:, :2] == 1).all(axis=1) & alike & common & near)
+    common = np.minimum(totals[:, 4:], totals[start, 4:]).sum(axis=1) >= IN_COMMON * length
+    near = np.abs(np.arange(len(totals)) - start) <= APART * len(site.sequence)
+    return np.flatnonzero((totals[:, :2] == length).all(axis=1) & alike & common & near)
 
 # %% ../nbs/11_matching.ipynb #f7cc8b96
 def runs_of(positions: np.ndarray, # 0-based residues, ascending

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MECHANISTIC', 'CONTROL', 'INK', 'MUTED', 'GRID', 'PAPER', 'CSS_NAMES', 'STYLE', 'FONTS', 'SCORE_LABELS', 'REFERENCES',
-           'LOOKS', 'BAND', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
+           'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
            'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'controls_table', 'controls_figure', 'love',
            'dose_response', 'arm_distributions', 'target_ranking', 'overview']
 
-# %% ../nbs/18_plots.ipynb #cf711735
+# %% ../nbs/18_plots.ipynb #d6c7e55e
 import html
 import io
 import re
@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from .balance import IMBALANCE
 from .core import content_hash
 
 # %% ../nbs/18_plots.ipynb #718ab0c7
@@ -293,9 +294,7 @@ def controls_figure(scores: pd.DataFrame,          # score frame with both suppo
     alt = f"{score} over all controls at {dose_name(str(rows['dose'].iloc[0]))}, {pairs} pairs of common support. "
     return _forest_chart(rows, score, alt + _forest_alt(rows, score, level) + (f" {'; '.join(notes)}." if notes else ""))
 
-# %% ../nbs/18_plots.ipynb #6897044a
-BAND = 0.1 # absolute standardised mean difference up to which arms count as alike
-
+# %% ../nbs/18_plots.ipynb #b3cceae6
 def love(balance: pd.DataFrame,         # operator, matching, dose, covariate, smd, inherent: as from `balance_table`
          operator: str | None = None,   # None: the first
          dose: str | int | None = None, # None: the first
@@ -311,7 +310,7 @@ def love(balance: pd.DataFrame,         # operator, matching, dose, covariate, s
         chart.legend(*chart.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return chart
 
-# %% ../nbs/18_plots.ipynb #beaa8b8a
+# %% ../nbs/18_plots.ipynb #980dd13b
 def _love(axes: Axes, rows: pd.DataFrame) -> None:
     "Draw one row per covariate; an infinite difference sits at the edge."
     asked = rows.groupby("matching", sort=False)["smd"].count().gt(0)
@@ -319,12 +318,12 @@ def _love(axes: Axes, rows: pd.DataFrame) -> None:
     table = rows.pivot(index="covariate", columns="matching", values="smd").loc[covariates, matchings]
     finite = table.to_numpy()[np.isfinite(table.to_numpy())]
     edge = max(1.0, 1.6 * np.abs(finite).max(initial=0))
-    axes.axvspan(-BAND, BAND, color=GRID, lw=0, zorder=0)
+    axes.axvspan(-IMBALANCE, IMBALANCE, color=GRID, lw=0, zorder=0)
     axes.axvline(0, color=MUTED, lw=0.9, zorder=0.5)
     for i, (matching, (colour, marker, _)) in enumerate(looks(matchings).items()):
         y = np.arange(len(covariates)) + (i - (len(matchings) - 1) / 2) * 0.75 / max(len(matchings), 4)
         axes.plot(table[matching].clip(-edge, edge), y, marker, color=colour, mfc=PAPER, mew=1.2, label=f"{brief(matching)} controls")
-    axes.set_xscale("symlog", linthresh=BAND, linscale=0.6)
+    axes.set_xscale("symlog", linthresh=IMBALANCE, linscale=0.6)
     axes.set_xlim(-edge * 1.15, edge * 1.15)
     ticks = [t for t in (-10, -1, -0.1, 0, 0.1, 1, 10) if abs(t) <= edge]
     axes.set_xticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
@@ -337,13 +336,13 @@ def _love(axes: Axes, rows: pd.DataFrame) -> None:
     for i, (_, group) in enumerate(rows.groupby("covariate", sort=False)):
         axes.text(1.02, i, _verdict(group), transform=axes.get_yaxis_transform(), va="center", color=MUTED)
 
-# %% ../nbs/18_plots.ipynb #f878ea51
+# %% ../nbs/18_plots.ipynb #52691d76
 def _verdict(group: pd.DataFrame) -> str:
     "One covariate in words."
     known = group[group["smd"].notna()]
     if known.empty: return "not defined here"
     if known["inherent"].any(): return "differs by construction"
-    n = known["smd"].abs().gt(BAND).sum()
+    n = known["smd"].abs().gt(IMBALANCE).sum()
     return "alike" if n == 0 else "differs under all" if n == len(known) else f"differs under {n} of {len(known)}"
 
 def _love_alt(rows: pd.DataFrame, operator: str, dose: str) -> str:
