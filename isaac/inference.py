@@ -301,7 +301,7 @@ def calibrated(observed: float,        # log odds, mean over training seeds
     low, high = combined_interval(gap, bootstrap_error(drawn), [se_seeds, monte_carlo_error(nulls)], [seeds, len(nulls)], level)
     return tuple(float(expit(x)) for x in (gap, low, high))
 
-# %% ../nbs/16_inference.ipynb #9186526d
+# %% ../nbs/16_inference.ipynb #d37c26b6
 @dataclass(frozen=True, eq=False)
 class RankTest:
     "An observed score among scores under the null."
@@ -315,8 +315,9 @@ class RankTest:
         return float((self.null < self.observed).mean() + (self.null == self.observed).mean() / 2)
 
 def _rank_p(observed: float, null: np.ndarray) -> float:
-    "Share of the null, with the observed score among it, that is at least as large; equal up to rounding is equal."
-    return float((1 + (null >= observed - 1e-12 * max(1, abs(observed))).sum()) / (1 + len(null)))
+    "Share of the null, with the observed score among it, that is at least as large; equal up to rounding is equal. NaN for no score."
+    as_large = (null > observed) | np.isclose(null, observed, rtol=1e-12, atol=1e-12)
+    return float("nan") if np.isnan(observed) else float((1 + as_large.sum()) / (1 + len(null)))
 
 # %% ../nbs/16_inference.ipynb #7c0a0761
 def _check_sums(sums: dict[str, np.ndarray], names: Sequence[str]) -> None:
@@ -352,7 +353,7 @@ def placebo_test(m: np.ndarray,          # Σ|Δ| of the mechanistic arm, shape 
         observed = float(np.log(np.sum(observed_m)) - np.log(np.sum(observed_s)))
     return RankTest(observed, null, _rank_p(observed, null))
 
-# %% ../nbs/16_inference.ipynb #a3270c78
+# %% ../nbs/16_inference.ipynb #9d853ab8
 def sign_flip(c: Contrast,
               sequences: np.ndarray, # of every pair
               draws: int = 10_000,   # random swaps
@@ -365,7 +366,8 @@ def sign_flip(c: Contrast,
     slab = max(1, 2**20 // max(1, len(keys)))
     for start in range(0, draws, slab):
         worlds = stream_key("sign flip", seed, np.arange(start, min(start + slab, draws)))
-        shift[start:start + slab] = np.where(random_bits(worlds[:, None], keys) >> np.uint64(63), gap, -gap).sum(axis=1) / (2 * total)
+        shift[start:start + slab] = np.where(random_bits(worlds[:, None], keys) >> np.uint64(63), gap, -gap).sum(axis=1)
+    with np.errstate(invalid="ignore"): shift /= 2 * total
     observed = float(reasoning_score(c))
     return RankTest(observed, 0.5 + shift, _rank_p(abs(observed - 0.5), np.abs(shift)))
 

@@ -227,6 +227,16 @@ def test_sign_flips_by_hand_and_in_any_order(crossed):
     assert sign_flip(c, ["one"] * 88, 100).p == 1
 
 
+def test_no_response_has_no_p_and_one_arm_alone_has_one():
+    zero, one = np.zeros((3, 2)), np.ones((3, 2))
+    silent = sign_flip(Contrast(zero, zero), list("ABC"), 50)
+    assert np.isnan(silent.observed) and np.isnan(silent.p)
+    assert sign_flip(Contrast(one, zero), ["A"] * 3, 50).p == 1
+    assert np.isnan(placebo_test([[0.0]], [[0.0]], [0.0], [0.0], ["A"], draws=50).p)
+    infinite = placebo_test([[1.0], [1.0]], [[0.0], [0.0]], [1.0, 1.0], [0.0, 0.0], ["A", "B"], draws=50)
+    assert infinite.observed == np.inf and infinite.p == 1
+
+
 def test_variance_components_of_tables_made_by_hand():
     "A table that only differs between models, seeds or sequences shows that variance and no other."
     base, zero = np.zeros((2, 3, 4)), [0, 0, 0, 0, 0]
