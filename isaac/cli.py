@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'Scale', 'MaxTargetLength',
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
-           'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Primary', 'exit_code', 'Commands',
-           'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
-           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit',
-           'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview', 'study',
-           'print_comparison', 'comparison_json', 'compare', 'serve', 'report']
+           'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family', 'Placebos', 'Networks', 'Require',
+           'FailOn', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options',
+           'reads_tables', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint',
+           'audit', 'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls',
+           'plan', 'score', 'validate', 'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare',
+           'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -322,18 +323,24 @@ def _run_directory(label: str, seed: int | None) -> Path:
     "Where an audit goes that was given no place."
     return Path("runs", "audits", "-".join(re.findall(r"[a-z0-9]+", label.lower())) + ("" if seed is None else f"-seed{seed}"))
 
-# %% ../nbs/23_cli.ipynb #af9d31d7
+# %% ../nbs/23_cli.ipynb #26d8816f
 OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
 Prior = Annotated[str, typer.Option(help="klifs; a .csv or .parquet file with target_id and residue (T790), or position (FILE:1 if "
                                          "counted from 1); uniprot:FILE; complex:FILE:LIGAND:CUTOFF (5 Å if left out); motif:REGEX.")]
 PriorSource = Annotated[str, typer.Option(help="Of KLIFS: snapshot (pinned) or live.")]
-Operators = Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle.")]
-Matchings = Annotated[list[str], typer.Option(help="geometry, domain, uniform.")]
+Operators = Annotated[list[str], typer.Option(help="mask, substitute, conservative, radical, alanine, shuffle, homolog.")]
+Matchings = Annotated[list[str], typer.Option(help="geometry, domain, uniform, composition, geometry_in_domain, conservation, strict.")]
 Doses = Annotated[list[str], typer.Option(help="Residues edited: counts, or percentages of the visible prior.")]
 Repeats = Annotated[int, typer.Option(help="Independent draws per intervention seed.")]
 Seeds = Annotated[int, typer.Option(help="Intervention seeds; two or more give a Monte-Carlo error.")]
 MinPrior = Annotated[int, typer.Option(help="Targets with fewer visible prior residues are not audited.")]
 Letters = Annotated[str, typer.Option("--alphabet", help="Of the sequences: protein, dna, rna, or letters and the unknown one, as in ACGT/N.")]
+Family = Annotated[list[str], typer.Option(metavar="OPERATOR/MATCHING/DOSE", help="Conditions tested beside the primary one. Can be repeated.")]
+Placebos = Annotated[int, typer.Option(min=0, help="Placebo priors: so many placements of the prior's pattern per target. 200 is thorough.")]
+Networks = Annotated[int, typer.Option("--initialisations", min=0, help="Test against so many untrained copies of the model. 20 is a fair number.")]
+Require = Annotated[list[str], typer.Option(help='What must hold, as in "RS.low > 0.5", "|SMD| < 0.1", "q < 0.05", "beats 95 % of placebo priors"; '
+                                                 '"warn: …" only warns. Can be repeated.')]
+FailOn = Annotated[str, typer.Option(help="Exit code 1 if a verdict is so bad: fail, warn, or never.")]
 Primary = Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
                                              show_default="first operator and matching, dose 20")]
 
@@ -344,7 +351,7 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #d08bbd99
+# %% ../nbs/23_cli.ipynb #4bd1f44c
 @app.command()
 @reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
@@ -356,7 +363,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
                                                   "else all.")] = "auto",
           prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
           doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
-          primary: Primary = None,
+          primary: Primary = None, family: Family = [], placebos: Placebos = 0, initialisations: Networks = 0, # noqa: B006
+          require: Require = [], fail_on: FailOn = "fail", # noqa: B006
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL, and -seedN of a checkpoint")] = None,
@@ -367,7 +375,11 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
 
     A finished audit in the run directory is read back if it is this one; another is never overwritten.
 
+    Exit code 1 if a requirement does not hold, so that an audit can guard a training pipeline.
+
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --dataset davis --prior klifs[/]
+
+    Example: [bold]isaac audit runs/davis/deepdta/seed0 --placebos 50 --initialisations 20 --require "q < 0.05"[/]
 
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --operators alanine --doses 5,20 --out runs/alanine[/]
 
@@ -377,8 +389,11 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     from isaac.audit import audit as run_audit
     from isaac.core import InputError, Problem
     from isaac.sites import named_prior
-    config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet)
-    if pairs not in ("auto", "test", "all"): raise InputError("Unknown option", [Problem("option", "pairs", pairs, "not auto, test or all")])
+    from isaac.verdicts import fails
+    config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet,
+                     family=[endpoint(text) for text in several(family)], placebos=placebos, initialisations=initialisations)
+    for option, value, known in (("pairs", pairs, ("auto", "test", "all")), ("fail_on", fail_on, ("fail", "warn", "never"))):
+        if value not in known: raise InputError("Unknown option", [Problem("option", option, value, f"not {' or '.join(known)}")])
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     label, seed = (trained.label, trained.seed) if trained else (model, None)
     data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
@@ -386,8 +401,9 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     out = out or _run_directory(label, seed)
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
     placed = named_prior(prior, data.targets, prior_source, config.alphabet)
-    result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, out=out, progress=not quiet)
+    result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, require=require, out=out, progress=not quiet)
     show_audit(result, out, json)
+    if fails(result.verdicts(), fail_on): raise typer.Exit(1)
 
 # %% ../nbs/23_cli.ipynb #edf1f057
 def headline(result): # an `AuditResult` → a frame that fits 80 columns
@@ -399,13 +415,18 @@ def print_warnings(result) -> None:
     "What a reader should know before the numbers, on standard error."
     for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
 
-# %% ../nbs/23_cli.ipynb #74c29e72
+# %% ../nbs/23_cli.ipynb #4e250569
 def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, and where it is
     "The result of an audit, for people or for scripts."
     report = out / "report.html"
     if as_json: return print_json({"out": out, "report": report, "primary": result.primary, "warnings": result.manifest["warnings"],
-                                   "metrics": result.manifest.get("metrics", {}), "scores": result.scores()})
+                                   "metrics": result.manifest.get("metrics", {}), "tests": result.tests(), "verdicts": result.verdicts(),
+                                   "scores": result.scores()})
     print_table(headline(result), result.manifest["model"]["name"])
+    if len(tests := result.tests()):
+        print_table(tests.assign(condition=tests[["operator", "matching", "dose"]].agg("/".join, axis=1))[
+            ["test", "condition", "value", "null", "p", "p_holm", "q", "note"]], "Log odds against nulls")
+    if len(verdicts := result.verdicts()): print_table(verdicts, "What had to hold")
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
@@ -449,7 +470,7 @@ def show_checks(checked, as_json: bool) -> None: # a `CheckReport`
     for row in checked.frame[checked.frame["consequence"].ne("")].itertuples(): typer.echo(f"{row.check}: {row.consequence}\n")
     typer.echo(checked.summary())
 
-# %% ../nbs/23_cli.ipynb #3aa2e9c2
+# %% ../nbs/23_cli.ipynb #1f7b9dbc
 @app.command()
 @reads_tables
 def controls(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -457,7 +478,7 @@ def controls(model: Annotated[str, typer.Argument(metavar="MODEL", help="A check
              table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
              operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS, doses: Doses = DOSES, repeats: Repeats = 2, seeds: Seeds = 1,
              min_prior: MinPrior = 10, alphabet: Letters = "protein",
-             drugs: Annotated[int, typer.Option(min=2, help="At most so many drugs.")] = 8,
+             drugs: Annotated[int, typer.Option(min=2, help="At most so many drugs.")] = 4,
              targets: Annotated[int, typer.Option(min=2, help="At most so many targets.")] = 48,
              networks: Annotated[int, typer.Option(min=0, help="Re-initialised copies of a checkpoint.")] = 10,
              shuffled: Annotated[int, typer.Option(min=0, help="Copies of a checkpoint trained on shuffled labels, each as long as it was.")] = 0,
@@ -622,7 +643,7 @@ def comparison_json(comparison) -> dict[str, Any]: # a `Comparison`
     return {"models": comparison.models, "comparison": comparison.scores, "differences": comparison.differences,
             "relative_range": comparison.relative_range}
 
-# %% ../nbs/23_cli.ipynb #73734184
+# %% ../nbs/23_cli.ipynb #89ab5234
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of finished audits or of studies.")],
             out: Annotated[Path | None, typer.Option(help="Directory for tables and report.", show_default="none written")] = None,
@@ -633,7 +654,7 @@ def compare(runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="D
 
     Example: [bold]isaac compare runs/audits/deepdta-seed0 runs/audits/tapb-conv-seed0[/]"""
     from isaac.audit import AuditResult
-    from isaac.audit import compare as compare_audits
+    from isaac.comparison import compare as compare_audits
     from isaac.studies import find_audits
     comparison = compare_audits([AuditResult.load(folder) for folder in find_audits(runs)])
     written = [*comparison.save(out), comparison.to_html(out / "report.html")] if out else []

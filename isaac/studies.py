@@ -24,7 +24,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
 
 from . import __version__, models
-from .audit import AuditConfig, AuditResult, Comparison, audit, compare
+from .audit import AuditConfig, AuditResult, audit
+from .comparison import Comparison, compare
 from .controls import null_scores
 from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba

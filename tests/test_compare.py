@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isaac.audit import Comparison, audit, compare
+from isaac.audit import audit
+from isaac.comparison import Comparison, compare
 from isaac.core import InputError
 from isaac.datasets import DTIDataset
 from isaac.inference import pair_weights
@@ -176,7 +177,8 @@ def test_trainings_of_one_model_can_be_summarised_alone(steady):
     found = compare(steady)
     assert found.differences.empty and "value" in found.differences and len(found.models) == 1
     assert list(found.tables()) == ["Accuracy on the test part, mean ± sd over training seeds", "Reliance on the prior (95% interval)",
-                                    "RS under every condition"]
+                                    "RS under every condition", "Agreement of trainings on sequences"]
+    assert found.reliability["icc"].between(-1, 1).all() and found.variance.empty # one model has no variance between models
 
 
 def test_a_comparison_is_written_as_tables_and_one_page(steady, other, tmp_path):

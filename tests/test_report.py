@@ -71,6 +71,18 @@ def make_content(names=("EGFR", "ABL1"), models=("deepdta",), primary="RS", stat
     }
 
 
+def make_extras(text: str) -> dict: # what only some audits have; `text` wherever a user's words may stand
+    "Frames of an audit with balance, nulls, requirements and a look at the layer before the last."
+    where = {"operator": "mask", "matching": "geometry", "dose": "20"}
+    balance = [where | {"covariate": c, "mechanistic": 1.0, "control": 0.5, "smd": smd, "flag": abs(smd) > 0.1, "inherent": False, "n": 40}
+               for c, smd in (("run length", 0.0), ("conservation", np.inf), (text, 0.4))]
+    test = {"test": text, "score": "log_odds", "value": 0.4, "null": 0.0, "p": 0.01, "p_holm": 0.02, "q": 0.01, "n": 20, "note": text}
+    far = {"pairs": 40, "natural": 7.0, "mechanistic": 9.0, "control": 8.0, "auroc_arms": 0.7, "stranger": text}
+    return {"balance": pd.DataFrame(balance), "tests": pd.DataFrame([where | test | {"endpoint": "primary"}]),
+            "verdicts": pd.DataFrame({"verdict": ["FAIL"], "requirement": [text], "found": [np.nan], "reason": [text]}),
+            "manifold": pd.DataFrame([where | far])}
+
+
 NAMES = [f"KINASE{i}" for i in range(40)]
 PAGES = {
     "usual": make_content(NAMES), "hostile": make_content(HOSTILE), "two models": make_content(models=("a", "b")),
@@ -78,6 +90,7 @@ PAGES = {
     "silent": make_content(status="no response"), "one target": make_content(("EGFR",)),
     "nothing": make_content(status="not auditable") | {"arms": pd.DataFrame(), "targets": pd.DataFrame(), "residues": pd.DataFrame()},
     "all auditable": make_content() | {"unauditable": pd.DataFrame()},
+    "tested": make_content(HOSTILE) | make_extras(HOSTILE[0]), "tested, quoted": make_content(HOSTILE) | make_extras(HOSTILE[1]),
 }
 
 
@@ -114,9 +127,10 @@ def test_is_accessible(rendered):
     assert page.all("html")[0]["lang"] == "en" and page.all("meta")[1]["name"] == "viewport"
     assert page.headings[0] == 1 and page.headings.count(1) == 1
     assert all(b <= a + 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
-    assert len(page.all("svg")) == 4 and all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in page.all("svg"))
+    figures = 6 if "balance" in rendered[1] else 5
+    assert len(page.all("svg")) == figures and all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in page.all("svg"))
     assert len(page.all("caption")) == len(page.all("table")) and all(a.get("scope") for a in page.all("th"))
-    assert len(page.all("figcaption")) == len(page.all("figure")) == 4
+    assert len(page.all("figcaption")) == len(page.all("figure")) == figures
 
 
 @pytest.mark.parametrize("rendered", ["usual"], indirect=True)
