@@ -254,7 +254,7 @@ def null_check(name: str, null: pd.DataFrame) -> Known: # `null` as from `null_s
     found = "; ".join(f"{o}, dose {d}: mean {r['mean']:.3f}, sd {r['std']:.3f}" for (o, d), r in rs.agg(["mean", "std"]).iterrows())
     return Known(name, expected, f"{found} ({null['network'].nunique()} networks)", bool((rs.apply(beyond) <= MARGIN).all()))
 
-# %% ../nbs/16c_controls.ipynb #c8af8912
+# %% ../nbs/16c_controls.ipynb #3406d65d
 def few(table: pd.DataFrame, column: str, n: int) -> pd.DataFrame: # `column`: what they are, such as smiles
     "Up to `n` rows with different contents, chosen by key."
     ordered = table.sort_values(str(table.columns[0])).drop_duplicates(column)
@@ -263,7 +263,7 @@ def few(table: pd.DataFrame, column: str, n: int) -> pd.DataFrame: # `column`: w
 
 def small_grid(data: DTIDataset,
                prior: Prior,      # of its targets
-               drugs: int = 8,    # of those that occur in its pairs, with different SMILES
+               drugs: int = 4,    # of those that occur in its pairs, with different SMILES
                targets: int = 48, # likewise, with different sequences, of those with a prior
               ) -> DTIDataset:
     "Every pair of a few drugs and targets of `data`; the affinity is kept where it was measured."
@@ -301,7 +301,7 @@ def exact_checks(plan: Plan, prior: Prior, model: Any) -> list[Known]: # `prior`
             silent("the same, drug-specific", drug_specific(plan, badge)),
             compared("sign reversed", "same RS, direction reversed", reversal_errors(plan, whole), within, "largest difference")]
 
-# %% ../nbs/16c_controls.ipynb #24f9ec87
+# %% ../nbs/16c_controls.ipynb #6a94d6b0
 def own_null(model: Any, n: int = 10) -> dict[str, Iterator[Any]]: # empty for models that are not ours
     "Freshly initialised copies of a model, where we know how to make them."
     from isaac.models.encoders import TwoTowerModel
@@ -312,7 +312,7 @@ def battery(model: Any,                # a predictor or function, as for `audit`
             prior: Prior,              # which residues should matter
             design: Design = BATTERY,  # interventions of the exact checks; the nulls take its operators, dose 20 if there, and draws
             nulls: Mapping[str, Iterable[Any]] | None = None, # models that know nothing, by name; None: ten copies of a model of ours
-            drugs: int = 8, targets: int = 48, # at most so many of each
+            drugs: int = 4, targets: int = 48, # at most so many of each
            ) -> pd.DataFrame:          # check, expected, found, passed (None: could not be asked)
     "Ask an audit what is known beforehand. Raises `InputError` where no target has a prior, and what `respond` raises."
     how, some = reading(model), small_grid(data, prior, drugs, targets).check()
