@@ -337,10 +337,12 @@ def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape 
         raise InputError("These pairs were not planted", wrong, "Plant with the same options")
     return rows
 
-# %% ../nbs/21b_planted.ipynb #a16b6193
+# %% ../nbs/21b_planted.ipynb #032f9067
 TRUTH_COLUMNS = ["run", "shortcut", "true_reliance", "true_low", "true_high", "RS", "RS_low", "RS_high", "auroc"]
 
-def rank_correlation(truth: pd.DataFrame, column: str) -> float: # −1 to 1
+def rank_correlation(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMNS`
+                     column: str = "RS",
+                    ) -> float:           # −1 to 1
     "Spearman's correlation of a column with true reliance, over the models that have both."
     return float(truth.true_reliance.corr(truth[column], method="spearman"))
 
@@ -360,8 +362,8 @@ def reliance_chart(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMNS`
             axes.set(xlim=(-0.05, 1.15), xticks=np.linspace(0, 1, 6), ylim=(low, 1.0), xlabel="true reliance on the pocket, by the generator")
             for r in truth.itertuples():
                 axes.annotate(f"ρ {r.shortcut:g}", (r.true_reliance, getattr(r, column)), (6, -10), textcoords="offset points", fontsize=7.5)
-            name = "Reasoning score" if column == "RS" else "AUROC"
-            axes.set_title(f"{name}: Spearman {rank_correlation(truth, column):.2f}".replace("-", "−"))
+        left.set_title(f"Reasoning score: Spearman {rank_correlation(truth):.2f}".replace("-", "−"))
+        right.set_title(f"AUROC: all within {np.ptp(truth.auroc):.3f}")
         left.set_ylabel(f"RS, {percent(level)} interval")
         right.set_ylabel("AUROC on the test part")
     return chart

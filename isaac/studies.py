@@ -10,7 +10,7 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study', 'find_audits',
            'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #7b00464c
+# %% ../nbs/22_studies.ipynb #e20491f2
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
@@ -367,17 +368,17 @@ def truth_table(truth: pd.DataFrame) -> pd.DataFrame: # text, for people
                          "true reliance": valued("true_reliance", "true_low", "true_high"), "RS": valued("RS", "RS_low", "RS_high"),
                          "AUROC": truth.auroc.map(number)})
 
-# %% ../nbs/22_studies.ipynb #1db7ae87
+# %% ../nbs/22_studies.ipynb #017ed098
 TRUTH_READING = (
     "Each mark is a model. True reliance is the pocket's share of what moves the output when the generator writes pocket or shortcut anew; the "
     "audit knows nothing of it. RS is to rise with it, but need not equal it, because controls meet the shortcut with some of their residues only. "
-    "AUROC, on the affinities that each model learnt, tells nothing if it is the same for all.")
+    "AUROC, on the affinities that each model learnt, hardly differs, and so cannot tell them apart.")
 
 def truth_drawing(truth: pd.DataFrame, level: float = 0.95) -> Drawing: # for a page
     "RS and AUROC against true reliance."
-    of_rs, of_auroc = (number(rank_correlation(truth, column)) for column in ("RS", "auroc"))
-    return Drawing("truth", "Beside the truth", reliance_chart(truth, level), TRUTH_READING,
-                   f"Spearman's correlation with true reliance: RS {of_rs}, AUROC {of_auroc}.")
+    found = (f"Spearman's correlation of RS with true reliance is {number(rank_correlation(truth))}; "
+             f"all AUROCs lie within {number(float(np.ptp(truth.auroc)))} of each other.")
+    return Drawing("truth", "Beside the truth", reliance_chart(truth, level), TRUTH_READING, found)
 
 # %% ../nbs/22_studies.ipynb #447fa30d
 @dataclass(frozen=True, eq=False)

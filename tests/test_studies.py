@@ -18,7 +18,7 @@ from isaac.models import DeepDTA, TrainingConfig
 from isaac.plan import Design, validated
 from isaac.priors import KlifsPocket
 
-COMPARED = {"models.csv", "comparison.csv", "differences.csv", "relative_range.csv", "seeds.csv"}
+COMPARED = {f"{name}.csv" for name in ("models", "comparison", "differences", "auroc_differences", "relative_range", "variance", "reliability", "seeds")}
 SMALL = {"channels": [8, 8, 8], "embedding": 16, "hidden": [32, 16]}
 
 
