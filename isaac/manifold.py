@@ -100,7 +100,7 @@ def _row(natural: np.ndarray, mechanistic: np.ndarray, control: np.ndarray) -> d
     stranger = "mechanistic" if between > STRANGER and m > 0.5 else "control" if between < 1 - STRANGER and c > 0.5 else ""
     return {"pairs": int(here.sum())} | medians | {"auroc_mechanistic": m, "auroc_control": c, "auroc_arms": between, "stranger": stranger}
 
-# %% ../nbs/14c_manifold.ipynb #29a924da
+# %% ../nbs/14c_manifold.ipynb #dab6d74b
 def off_manifold(plan: Plan,          # of an audit
                  model: Any,          # with `penultimate`
                  reference: pd.DataFrame | None = None, # natural pairs (smiles, sequence), such as those of training; None: the plan's own
@@ -113,6 +113,9 @@ def off_manifold(plan: Plan,          # of an audit
     held = _held_out(plan, sequences, each, seed)
     reference = plan.pairs if reference is None else reference
     others = in_random_order(reference.loc[~reference["sequence"].isin(held["sequence"]), "sequence"], "fitted", seed)[:fitted]
+    if held.empty or not others:
+        raise InputError("Strangeness cannot be measured", [Problem("plan", "sequences", plan.pairs["sequence"].nunique(), what) for bad, what in (
+            (held.empty, "nothing was edited"), (not others, "no other sequences to fit to; pass a reference")) if bad])
     natural = reference[reference["sequence"].isin(others)].sort_values(["sequence", "smiles"])
     cloud = Cloud.of(features_of(model, natural["smiles"], natural["sequence"]))
     conditions = plan.cells.loc[plan.cells["arm"].eq("control"), ["operator", "matching", "dose"]].drop_duplicates()

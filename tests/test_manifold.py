@@ -1,4 +1,5 @@
 """Off-manifold check: distances by another library, symmetry of the arms, and what the shipped architectures show of themselves."""
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,3 +94,8 @@ def test_other_natural_pairs_can_be_the_reference_but_never_those_that_are_edite
     others = pd.DataFrame({"smiles": "CCO", "sequence": ["".join(np.random.default_rng([9, i]).choice(LETTERS, 70)) for i in range(30)]})
     assert not off_manifold(plan, model, others, sequences=10).equals(off_manifold(plan, model, sequences=10))
     with pytest.raises(InputError, match="do not vary"): off_manifold(plan, model, others[:1])
+
+
+def test_a_plan_that_cannot_be_looked_at_is_refused(plan):
+    with pytest.raises(InputError, match="no other sequences"): off_manifold(plan, Masks(1.0, 1.0), plan.pairs[:0])
+    with pytest.raises(InputError, match="nothing was edited"): off_manifold(replace(plan, edits=plan.edits.query("cell_id == 0")), Masks(1.0, 1.0))
