@@ -8,7 +8,7 @@ from isaac.comparison import Comparison, compare
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.exchange import load_questions, score_predictions, write_questions
-from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, variance_components
+from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.manifold import manifold_notes, off_manifold
 from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
@@ -20,7 +20,7 @@ from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingF
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
-from isaac.scores import SCORES, Contrast, coherences, contrast, drug_specific, level_sums, necessity, reasoning_score, response_matrix, specific
+from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific
 from isaac.sites import (
     Motif,
     motif_from_frame,

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['PAIR_BLOCK', 'FEATURE_ROWS', 'poisson_weights', 'pair_weights', 'bootstrap', 'percentile_interval', 'score_interval',
-           'bootstrap_error', 'monte_carlo_error', 'combined_error', 'combined_interval', 'two_sided', 'equivalence',
-           'adjusted', 'differences', 'weighted_auroc', 'auroc_bootstrap', 'null_test', 'calibrated', 'RankTest',
-           'placebo_test', 'sign_flip', 'variance_components', 'sequence_log_odds', 'icc21']
+           'bootstrap_error', 'monte_carlo_error', 'specific_scores', 'combined_error', 'combined_interval',
+           'two_sided', 'equivalence', 'adjusted', 'differences', 'weighted_auroc', 'auroc_bootstrap', 'null_test',
+           'calibrated', 'RankTest', 'placebo_test', 'sign_flip', 'variance_components', 'icc21']
 
-# %% ../nbs/16_inference.ipynb #3776d27a
+# %% ../nbs/16_inference.ipynb #37976dda
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem, hash64, random_bits, random_uniform, stream_key
-from .scores import SCORES, Contrast, Score, level_sums, reasoning_score
+from .engine import Responses
+from .plan import Plan
+from .scores import SCORES, Contrast, Score, conditions, contrast, level_sums, reasoning_score, response_matrix, specific, supports
 
 # %% ../nbs/16_inference.ipynb #3fdb8d0a
 def poisson_weights(levels: Sequence[str], # the distinct drugs, or the distinct sequences
@@ -166,6 +168,30 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     "Standard error of the mean over intervention seeds."
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
+
+# %% ../nbs/16_inference.ipynb #a55cd93d
+def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × sequence
+                    draws: int = 2000,                # bootstrap draws
+                    seed: int = 0,                    # of the bootstrap
+                    level: float = 0.95,              # of the interval
+                   ) -> pd.DataFrame: # operator, matching, dose, pairs, RS, RS_specific, low, high, movement (0–1), status
+    "Drug-specific reliance under every condition. Raises `InputError` naming the cells that are missing from the grid."
+    matrix, found = response_matrix(plan, responses), []
+    rows = supports(plan, matrix)[1]
+    rows = rows[~plan.pairs.iloc[rows].duplicated(["smiles", "sequence"]).to_numpy()]
+    drugs, sequences = (plan.pairs[side].to_numpy()[rows] for side in ("smiles", "sequence"))
+    wholes = [contrast(plan, matrix, *condition, rows, responses.noise) for condition in conditions(plan.design)]
+    lefts = [specific(c, drugs, sequences) for c in wholes]
+    drawn = bootstrap(lefts, drugs, sequences, draws, seed, scores=(reasoning_score,))[:, 0]
+    for condition, whole, left, worlds in zip(conditions(plan.design), wholes, lefts, drawn, strict=True):
+        row = dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | {"pairs": len(rows), "status": "no response"}
+        if whole.responds: row |= {"RS": float(reasoning_score(whole)), "movement": 0.0}
+        if left.responds:
+            value, (low, high) = float(reasoning_score(left)), percentile_interval(worlds, level)
+            row |= {"RS_specific": value, "low": float(low), "high": float(high), "status": "ok",
+                    "movement": float((left.m + left.s).sum() / (whole.m + whole.s).sum())}
+        found.append(row)
+    return pd.DataFrame(found, columns=["operator", "matching", "dose", "pairs", "RS", "RS_specific", "low", "high", "movement", "status"])
 
 # %% ../nbs/16_inference.ipynb #7ceb4c03
 def combined_error(se_pairs: np.ndarray,   # bootstrap standard errors over pairs, shape (...)
@@ -398,18 +424,6 @@ def variance_components(y: np.ndarray,  # log odds, shape (models, seeds, sequen
     positive = np.maximum(variance, 0)
     return pd.DataFrame({"component": list(effects), "df": [df for _, df in effects.values()], "mean_square": list(squares.values()),
                          "variance": variance, "share": positive / positive.sum() if positive.any() else np.nan})
-
-# %% ../nbs/16_inference.ipynb #8f776759
-def sequence_log_odds(trainings: Sequence[Sequence[Contrast]], # for every model, the contrasts of its training seeds on the same pairs
-                      sequences: np.ndarray,                    # of every pair
-                     ) -> tuple[np.ndarray, list[str]]:         # shape (models, seeds, sequences), and the sequences left out
-    "The table of per-sequence log odds; a sequence to which some training does not respond in both arms is left out of all."
-    if len(counts := {len(seeds) for seeds in trainings}) > 1:
-        raise InputError(f"Variance components need as many training seeds of every model; there are {', '.join(map(str, sorted(counts)))}")
-    sums = [[level_sums(c, sequences) for c in seeds] for seeds in trainings]
-    odds = np.array([[table["log_odds"] for table in tables] for tables in sums])
-    finite = np.isfinite(odds).all(axis=(0, 1))
-    return odds[..., finite], sums[0][0]["level"][~finite].tolist()
 
 # %% ../nbs/16_inference.ipynb #9541d01b
 def icc21(y: np.ndarray, # log odds, shape (sequences, trainings)

@@ -7,7 +7,7 @@ __all__ = ['Condition', 'Weights', 'SHARE', 'reasoning_score', 'log_odds', 'rs_p
            'overlap', 'falls_mechanistic', 'signed_mechanistic', 'falls_control', 'signed_control', 'entanglement',
            'collapse', 'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'conditions',
            'supports', 'Contrast', 'contrast', 'weighted_means', 'Score', 'overlap_kde', 'specific', 'level_sums',
-           'distribution_shift', 'coherence', 'arm_metrics', 'by_condition', 'necessity', 'coherences', 'drug_specific']
+           'distribution_shift', 'coherence', 'arm_metrics']
 
 # %% ../nbs/15_scores.ipynb #99f71ae9
 from collections.abc import Callable
@@ -305,45 +305,3 @@ def arm_metrics(affinity: np.ndarray, # measured, NaN where unknown, shape (pair
         rows.append({"arm": arm, "pairs": int(known.sum())} | pd.DataFrame(metrics, columns=["mse", "ci", "auroc", "auprc"]).mean().to_dict())
     table = pd.DataFrame(rows)
     return table if same_scale else table.assign(mse=np.nan)
-
-# %% ../nbs/15_scores.ipynb #84791943
-def by_condition(plan: Plan, responses: Responses,
-                 table: Callable[[np.ndarray, np.ndarray, Contrast], pd.DataFrame], # of the pairs' rows, their unedited predictions, and the arms
-                ) -> pd.DataFrame: # operator, matching, dose, and the table's columns
-    "One table per condition, on the pairs that support all of them."
-    matrix, base, frames = response_matrix(plan, responses), base_predictions(plan, responses), []
-    rows = supports(plan, matrix)[1]
-    for condition in conditions(plan.design):
-        frame = table(rows, base[rows], contrast(plan, matrix, *condition, rows, responses.noise))
-        for place, (name, value) in enumerate(zip(("operator", "matching", "dose"), condition, strict=True)): frame.insert(place, name, str(value))
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-# %% ../nbs/15_scores.ipynb #addb82fe
-def necessity(plan: Plan, responses: Responses, # pairs with measured affinities
-              threshold: float | None = None,   # a pair binds from this affinity on
-              same_scale: bool = True,          # predictions have the unit of the affinities
-             ) -> pd.DataFrame:                 # `arm_metrics` of every condition
-    "Accuracy before and after the edits of both arms. Raises `InputError` for pairs without affinities."
-    if "affinity" not in plan.pairs: raise InputError("Accuracy after the edits needs measured affinities; these pairs have none")
-    affinity = plan.pairs["affinity"].to_numpy(float)
-    return by_condition(plan, responses, lambda rows, base, c: arm_metrics(affinity[rows], base, c, threshold, same_scale))
-
-def coherences(plan: Plan, responses: Responses) -> pd.DataFrame: # `coherence` of every condition
-    "Shifts of the output distribution under every condition."
-    return by_condition(plan, responses, lambda rows, base, c: coherence(base, c))
-
-# %% ../nbs/15_scores.ipynb #953f1bdb
-def drug_specific(plan: Plan, responses: Responses, # a plan of every drug × sequence
-                 ) -> pd.DataFrame: # operator, matching, dose, pairs, RS, RS_specific, movement (0–1), status
-    "Drug-specific reliance under every condition. Raises `InputError` naming the cells that are missing from the grid."
-    score = lambda c: float(reasoning_score(c)) if c.responds else float("nan")
-    def row(rows, base, c):
-        drug, sequence = (plan.pairs[side].to_numpy()[rows] for side in ("smiles", "sequence"))
-        once = np.flatnonzero(~pd.DataFrame({"drug": drug, "sequence": sequence}).duplicated())
-        whole = Contrast(c.mechanistic[once], c.control[once], c.noise)
-        left = specific(whole, drug[once], sequence[once])
-        movement = float((left.m + left.s).sum() / (whole.m + whole.s).sum()) if left.responds else 0.0
-        return pd.DataFrame({"pairs": [len(once)], "RS": score(whole), "RS_specific": score(left), "movement": movement,
-                             "status": "ok" if left.responds else "no response"})
-    return by_condition(plan, responses, row)

@@ -2,6 +2,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from isaac import inference
 from isaac.core import InputError
+from isaac.engine import respond
 from isaac.inference import (
     adjusted,
     auroc_bootstrap,
@@ -27,11 +29,13 @@ from isaac.inference import (
     placebo_test,
     poisson_weights,
     score_interval,
-    sequence_log_odds,
     sign_flip,
+    specific_scores,
     variance_components,
     weighted_auroc,
 )
+from isaac.plan import Design, make_plan
+from isaac.priors import prior_from_table
 from isaac.scores import SCORES, Contrast, reasoning_score
 
 
@@ -258,17 +262,43 @@ def test_variance_components_ignore_names_and_levels():
     assert np.allclose(table["variance"], moved["variance"])
 
 
-def test_tables_with_holes_are_refused(crossed):
+def test_tables_with_holes_are_refused():
     y = np.zeros((2, 3, 4))
     y[1, 2, 3] = np.inf
     with pytest.raises(InputError, match="model 1, seed 2, sequence 3 log odds inf"): variance_components(y)
     with pytest.raises(InputError, match="two or more model, seed, sequence each"): variance_components(y[:1])
     with pytest.raises(InputError, match="sequence, training each"): icc21(np.zeros((5, 1)))
-    c, _, target = crossed
-    with pytest.raises(InputError, match="there are 1, 2"): sequence_log_odds([[c, c], [c]], target)
 
 
 def test_icc_of_trainings_that_differ_by_a_constant():
     "Absolute agreement: sequences 0, 2 and 4 with a rater 2 higher. Between 8·2/2 = 8, raters 6, error 0: 8 / (8 + 0 + 2·6/3)."
     y = np.array([0.0, 2.0, 4.0])[:, None] + np.array([0.0, 2.0])
     assert np.isclose(icc21(y), 8 / (8 + 4)) and icc21(np.array([0.0, 2.0, 4.0])[:, None] + np.zeros(2)) == 1
+
+
+@pytest.fixture(scope="module")
+def grid():
+    "Two drugs × two sequences, one of them under two names, and the model that multiplies drug length and pocket lysines."
+    sequences = {"P": "ACDEFGHIKLMN" * 4, "P again": "ACDEFGHIKLMN" * 4, "Q": "ACDEFGHLMN" * 4 + "K"}
+    pairs = pd.DataFrame([(d, t, d, q) for d in ("CC", "CCCC") for t, q in sequences.items()], columns=["drug_id", "target_id", "smiles", "sequence"])
+    pairs = pairs.assign(pair_id=range(6))
+    targets = pairs[["target_id", "sequence"]].drop_duplicates()
+    prior = prior_from_table(pd.DataFrame([(t, p) for t in sequences for p in (7, 8, 9)], columns=["target_id", "position"]), targets)
+    design = Design(operators=["mask"], matchings=["uniform"], doses=["100%"], repeats=2, intervention_seeds=1, min_prior=3)
+    def ask(pairs):
+        plan = make_plan(pairs, prior, design=design)
+        return plan, respond(plan, lambda s, t: [len(a) * (b[8] == "K") for a, b in zip(s, t, strict=True)])
+    return pairs, ask
+
+
+def test_sequences_under_two_names_count_once_on_a_grid(grid):
+    "P's lysine is worth 2 to one drug and 4 to the other, Q has none: ±½ is left of each of the four responses, a third of their sum."
+    pairs, ask = grid
+    row = specific_scores(*ask(pairs), draws=50).iloc[0]
+    assert (row["pairs"], row["RS"], row["RS_specific"], row["low"], row["high"], row["status"]) == (4, 1, 1, 1, 1, "ok")
+    assert np.isclose(row["movement"], 2 / 6)
+
+
+def test_a_hole_in_the_grid_is_named(grid):
+    pairs, ask = grid
+    with pytest.raises(InputError, match="CCCC × ACDEFGHLMN.* missing"): specific_scores(*ask(pairs.iloc[:5]))

@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isaac.core import InputError
-from isaac.engine import respond
 from isaac.metrics import regression_metrics
-from isaac.plan import Design, make_plan
-from isaac.priors import prior_from_table
 from isaac.scores import (
     SCORES,
     Contrast,
@@ -21,12 +18,10 @@ from isaac.scores import (
     contrast,
     distribution_shift,
     dominance,
-    drug_specific,
     falls_control,
     falls_mechanistic,
     level_sums,
     log_odds,
-    necessity,
     reasoning_score,
     rs_pair,
     separation,
@@ -183,31 +178,3 @@ def test_accuracy_after_the_edits_is_the_mean_over_draws():
     assert other[["mse", "auroc", "auprc"]].isna().all().all() and other["ci"].notna().all()
     unknown = arm_metrics(np.full(30, np.nan), base, c, 6.0)
     assert (unknown["pairs"] == 0).all() and unknown[["mse", "ci", "auroc", "auprc"]].isna().all().all()
-
-
-@pytest.fixture(scope="module")
-def grid():
-    "Two drugs × two sequences, one of them under two names, and the model that multiplies drug length and pocket lysines."
-    sequences = {"P": "ACDEFGHIKLMN" * 4, "P again": "ACDEFGHIKLMN" * 4, "Q": "ACDEFGHLMN" * 4 + "K"}
-    pairs = pd.DataFrame([(d, t, d, q) for d in ("CC", "CCCC") for t, q in sequences.items()], columns=["drug_id", "target_id", "smiles", "sequence"])
-    pairs = pairs.assign(pair_id=range(6))
-    targets = pairs[["target_id", "sequence"]].drop_duplicates()
-    prior = prior_from_table(pd.DataFrame([(t, p) for t in sequences for p in (7, 8, 9)], columns=["target_id", "position"]), targets)
-    design = Design(operators=["mask"], matchings=["uniform"], doses=["100%"], repeats=2, intervention_seeds=1, min_prior=3)
-    def ask(pairs):
-        plan = make_plan(pairs, prior, design=design)
-        return plan, respond(plan, lambda s, t: [len(a) * (b[8] == "K") for a, b in zip(s, t, strict=True)])
-    return pairs, ask
-
-
-def test_sequences_under_two_names_count_once_on_a_grid(grid):
-    "P's lysine is worth 2 to one drug and 4 to the other, Q has none: ±½ is left of each of the four responses, a third of their sum."
-    pairs, ask = grid
-    row = drug_specific(*ask(pairs)).iloc[0]
-    assert (row["pairs"], row["RS"], row["RS_specific"], row["status"]) == (4, 1, 1, "ok") and np.isclose(row["movement"], 2 / 6)
-
-
-def test_a_hole_in_the_grid_and_missing_affinities_are_named(grid):
-    pairs, ask = grid
-    with pytest.raises(InputError, match="CCCC × ACDEFGHLMN.* missing"): drug_specific(*ask(pairs.iloc[:5]))
-    with pytest.raises(InputError, match="these pairs have none"): necessity(*ask(pairs))
