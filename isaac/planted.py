@@ -59,11 +59,12 @@ DECORATIONS = ("C", "CC", "OC", "C(C)C", "F", "Cl")
 CARRIED = [chosen for n in (1, 2, 3) for chosen in combinations(range(len(PHARMACOPHORE)), n)] # the groups of a drug
 MOST_DRUGS = int(np.lcm(len(SCAFFOLDS), len(CARRIED))) # then scaffold and groups would come together again
 
-# %% ../nbs/21b_planted.ipynb #884851b4
+# %% ../nbs/21b_planted.ipynb #cfc4cdac
 def _shuffled(items: Sequence, *key) -> list:
     "`items` in an order that depends on `key` alone."
     return [items[i] for i in np.argsort(random_bits(stream_key("planted", *key), np.arange(len(items))))]
 
+# %% ../nbs/21b_planted.ipynb #0ddef393
 def grow_drugs(n: int,           # how many, at most `MOST_DRUGS`
                seed: int = 0,
               ) -> pd.DataFrame: # drug_id, smiles, and one column per group of the pharmacophore: carried or not
@@ -76,13 +77,14 @@ def grow_drugs(n: int,           # how many, at most `MOST_DRUGS`
         rows.append((f"D{i:03}", smiles, *(k in own for k in range(len(PHARMACOPHORE)))))
     return pd.DataFrame(rows, columns=["drug_id", "smiles", *PHARMACOPHORE])
 
-# %% ../nbs/21b_planted.ipynb #ce81cdfc
+# %% ../nbs/21b_planted.ipynb #67774d4c
 RUNS = (6, 7, 5, 8)                              # residues of each site
 SITES = len(RUNS)                                # each answers to one group of the pharmacophore
 SITE = np.repeat(np.arange(SITES), RUNS)         # the site of each residue
 SLIPS = 0.05                                     # share of residues that are not as the word has them
 LETTERS = to_letters(AMINO_ACIDS)
 
+# %% ../nbs/21b_planted.ipynb #6fb0d53a
 def coin_words(seed: int = 0) -> np.ndarray: # letters, uint8, shape (2 regions, 2 states, residues)
     "A word for every site and state of pocket and shortcut; the two words of a site differ in every letter."
     u = random_uniform(stream_key("planted", seed, "words", np.arange(2))[:, None, None], np.arange(2 * len(SITE)).reshape(2, -1))
@@ -99,7 +101,7 @@ def write_region(words: np.ndarray,  # of one region, letters, shape (2, residue
     letters = np.where(states[:, SITE], words[1], words[0])
     return np.where(u[:, 0] < SLIPS, LETTERS[(u[:, 1] * 20).astype(int)], letters)
 
-# %% ../nbs/21b_planted.ipynb #38ae91ba
+# %% ../nbs/21b_planted.ipynb #86df5d60
 def follow(states: np.ndarray,  # of one region, bool, any shape
            redundancy: float,   # r
            uniform: np.ndarray, # random numbers in [0, 1), the same shape
@@ -107,18 +109,20 @@ def follow(states: np.ndarray,  # of one region, bool, any shape
     "States of one region drawn given those of the other; the same law in both directions."
     return np.where(uniform < (1 + redundancy) / 2, states, ~states)
 
+# %% ../nbs/21b_planted.ipynb #3c940494
 def draw_states(targets: int, redundancy: float, seed: int = 0) -> np.ndarray: # bool, shape (targets, 2 regions, sites)
     "The latents: states of the pocket's and the shortcut's sites."
     u = random_uniform(stream_key("planted", seed, "states", np.arange(targets))[:, None, None], np.arange(2 * SITES).reshape(2, -1))
     pocket = u[:, 0] < 0.5
     return np.stack([pocket, follow(pocket, redundancy, u[:, 1])], axis=1)
 
+# %% ../nbs/21b_planted.ipynb #32be3e33
 def information(redundancy: float) -> float: # bits, 0 to `SITES`
     "Mutual information between the states of pocket and shortcut."
     p = np.array([1 + redundancy, 1 - redundancy]) / 2
     return float(SITES * (1 + (p * np.log2(p)).sum())) if redundancy else 0.0
 
-# %% ../nbs/21b_planted.ipynb #96350049
+# %% ../nbs/21b_planted.ipynb #72ff4408
 @dataclass(frozen=True, eq=False)
 class Layout:
     "Where the parts of a family's sequences are."
@@ -126,6 +130,7 @@ class Layout:
     places: np.ndarray       # 0-based residues of pocket and shortcut, shape (2, residues)
     domain: tuple[int, int]  # first and one past last residue
 
+# %% ../nbs/21b_planted.ipynb #5ba4a0c7
 def lay_out(family: int, seed: int = 0) -> Layout:
     "Draw the layout of a family."
     between = lambda what, low, high, n=1: low + (random_uniform(stream_key("planted", seed, "layout", family, what), np.arange(n))
@@ -156,11 +161,12 @@ def grow_family(layout: Layout, leaves: int, family: int, seed: int = 0) -> np.n
         letters = np.where(changes, conservative(letters, residues[None], stream_key(keys, "what")), letters)
     return letters[np.sort(_shuffled(range(len(letters)), seed, "leaves", family)[:leaves])]
 
-# %% ../nbs/21b_planted.ipynb #42604d0d
+# %% ../nbs/21b_planted.ipynb #a39321f4
 MEAN, BINDS = 6.5, 7.35 # of the affinities, whose standard deviation is 1: one in five pairs binds
 
 def standardized(x: np.ndarray) -> np.ndarray: return (x - x.mean()) / x.std()
 
+# %% ../nbs/21b_planted.ipynb #477eb7f0
 def mixed_signal(carried: np.ndarray, # bool, shape (drugs, sites)
                  states: np.ndarray,  # bool, shape (targets, 2, sites)
                  shortcut: float,     # ρ
@@ -208,7 +214,7 @@ class Planted:
 
     def __repr__(self) -> str: return f"{self.dataset!r}; {information(self.options.redundancy):.2f} bits between pocket and shortcut"
 
-# %% ../nbs/21b_planted.ipynb #6142a68e
+# %% ../nbs/21b_planted.ipynb #581d2a18
 def plant(options: PlantedOptions = PlantedOptions()) -> Planted:
     "Drugs, targets and affinities, the same for the same options."
     o = options
@@ -220,6 +226,7 @@ def plant(options: PlantedOptions = PlantedOptions()) -> Planted:
     name = f"planted (shortcut {o.shortcut:g}, redundancy {o.redundancy:g})"
     return Planted(o, DTIDataset(name, drugs, targets, pairs, "planted pKd", BINDS), states, places, words)
 
+# %% ../nbs/21b_planted.ipynb #bc70ccbf
 def _written_targets(o: PlantedOptions, states: np.ndarray, words: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     "The targets of all families with pocket and shortcut written into them, and where those are, shape (targets, 2, residues)."
     keys = stream_key("planted", o.seed, "letters", np.arange(o.targets))
@@ -234,12 +241,13 @@ def _written_targets(o: PlantedOptions, states: np.ndarray, words: np.ndarray) -
     columns = ["target_id", "sequence", "family", "domain", "pocket", "shortcut"]
     return pd.DataFrame([rows[i] for i in range(o.targets)], columns=columns), places
 
-# %% ../nbs/21b_planted.ipynb #53c68e07
+# %% ../nbs/21b_planted.ipynb #ddfe5b72
 def as_ranges(positions: np.ndarray) -> str: # sorted, 0-based → "31-36 44-50", 1-based
     "Positions as people write them."
     runs = np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1)
     return " ".join(f"{run[0] + 1}-{run[-1] + 1}" for run in runs)
 
+# %% ../nbs/21b_planted.ipynb #e9f74f0e
 def planted_prior(targets: pd.DataFrame, # of a planted data set
                  ) -> Prior:
     "The prior of planted targets: the residues in their column `pocket`. Raises `InputError` for targets that were not planted."
@@ -294,7 +302,7 @@ def rewrite(planted: Planted,
         rewritten += to_strings(letters[None])
     return rewritten
 
-# %% ../nbs/21b_planted.ipynb #eb082041
+# %% ../nbs/21b_planted.ipynb #c693538b
 @dataclass(frozen=True)
 class Reliance:
     "What a model relies on, by the generator."
@@ -306,6 +314,18 @@ class Reliance:
 
     def __str__(self) -> str: return f"true reliance {self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+# %% ../nbs/21b_planted.ipynb #7a2e5044
+def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape (pairs,)
+    "The target of each pair as a row of the planted targets. Raises `InputError` for those that are not among them."
+    targets = planted.dataset.targets
+    rows = pd.Index(targets.target_id).get_indexer(frame.target_id)
+    strange = frame[(rows < 0) | (targets.sequence.to_numpy()[rows] != frame.sequence)].drop_duplicates("target_id")
+    if len(strange):
+        wrong = [Problem(f"target {t}", "sequence", s, "not as planted") for t, s in zip(strange.target_id, strange.sequence, strict=True)]
+        raise InputError("These pairs were not planted", wrong, "Plant with the same options")
+    return rows
+
+# %% ../nbs/21b_planted.ipynb #91ae7ee7
 def true_reliance(model: Any,             # a predictor, or a function (smiles, sequences) → numbers
                   planted: Planted,       # where the pairs come from; ρ plays no part
                   pairs: DTIDataset | None = None, # which of its pairs; None: all
@@ -327,17 +347,7 @@ def true_reliance(model: Any,             # a predictor, or a function (smiles, 
     with np.errstate(invalid="ignore"): indices = [float(half.mean() / base.var()) for half in halves]
     return Reliance(float(reasoning_score(arms)), float(low), float(high), *indices)
 
-def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape (pairs,)
-    "The target of each pair as a row of the planted targets. Raises `InputError` for those that are not among them."
-    targets = planted.dataset.targets
-    rows = pd.Index(targets.target_id).get_indexer(frame.target_id)
-    strange = frame[(rows < 0) | (targets.sequence.to_numpy()[rows] != frame.sequence)].drop_duplicates("target_id")
-    if len(strange):
-        wrong = [Problem(f"target {t}", "sequence", s, "not as planted") for t, s in zip(strange.target_id, strange.sequence, strict=True)]
-        raise InputError("These pairs were not planted", wrong, "Plant with the same options")
-    return rows
-
-# %% ../nbs/21b_planted.ipynb #032f9067
+# %% ../nbs/21b_planted.ipynb #7b4b1b56
 TRUTH_COLUMNS = ["run", "shortcut", "true_reliance", "true_low", "true_high", "RS", "RS_low", "RS_high", "auroc"]
 
 def rank_correlation(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMNS`
@@ -346,6 +356,7 @@ def rank_correlation(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMN
     "Spearman's correlation of a column with true reliance, over the models that have both."
     return float(truth.true_reliance.corr(truth[column], method="spearman"))
 
+# %% ../nbs/21b_planted.ipynb #65e01f79
 def reliance_chart(truth: pd.DataFrame, # one row per model; see `TRUTH_COLUMNS`
                    level: float = 0.95, # of the intervals
                   ):                    # isaac.plots.Chart

@@ -18,7 +18,8 @@ from isaac.models import DeepDTA, TrainingConfig
 from isaac.plan import Design, validated
 from isaac.priors import KlifsPocket
 
-COMPARED = {f"{name}.csv" for name in ("models", "comparison", "differences", "auroc_differences", "relative_range", "variance", "reliability", "seeds")}
+COMPARED = {f"{name}.csv" for name in ("models", "comparison", "differences", "auroc_differences", "relative_range", "variance", "reliability",
+                                       "seeds")}
 SMALL = {"channels": [8, 8, 8], "embedding": 16, "hidden": [32, 16]}
 
 
@@ -310,7 +311,8 @@ def test_other_affinities_come_from_any_table_of_the_same_pairs(toy, tmp_path):
     split = studies.load_dataset(config.dataset).split()
     choice = config.models[0].model_copy(update={"dataset": {"name": str(tmp_path / "other.csv")}})
     own = studies.learnt_split(config, choice, split)
-    assert (own.test.pairs["affinity"] == pairs["affinity"].to_numpy()[::-1][own.test.pairs["pair_id"]]).all()
+    there = pairs.assign(affinity=pairs["affinity"].to_numpy()[::-1]).set_index(["drug_id", "target_id"])["affinity"]
+    assert own.test.pairs["affinity"].tolist() == [there[key] for key in zip(own.test.pairs["drug_id"], own.test.pairs["target_id"], strict=True)]
     assert [list(part.pairs["pair_id"]) for part in own] == [list(part.pairs["pair_id"]) for part in split]
     strange = config.models[0].model_copy(update={"dataset": {"name": str(tmp_path / "strange.csv")}})
     with pytest.raises(InputError, match="other pairs") as refused: studies.learnt_split(config, strange, split)
