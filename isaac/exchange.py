@@ -154,7 +154,7 @@ def _recognised(directory: Path, manifest: dict) -> bool: # whether these questi
     if changed := _changed(directory, kept["files"]): raise InputError(f"{directory} is damaged", changed, "Remove it and make the plan again")
     return True
 
-# %% ../nbs/21_exchange.ipynb #df596a99
+# %% ../nbs/21_exchange.ipynb #381bef31
 def write_questions(directory: str | Path,       # where to; made whole or not at all
                     data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
                     prior: Prior,                # which residues should matter
@@ -170,6 +170,9 @@ def write_questions(directory: str | Path,       # where to; made whole or not a
     if shard_size < 1: wrong.append(Problem("option", "shard_size", shard_size, "not 1 or more"))
     if wrong: raise InputError("The questions cannot be written", wrong)
     asked, directory = questionnaire(prepare(data, prior, how, config, **options)), Path(directory)
+    nulls = {name: getattr(asked.prepared.config, name) for name in ("placebos", "initialisations")}
+    here = [Problem("option", name, n, "needs the model itself") for name, n in nulls.items() if n]
+    if here: raise InputError("Nulls cannot be asked through files", here, "Leave them out, or audit the model where it is")
     manifest = _manifest(asked, format, shard_size)
     if _recognised(directory, manifest): return asked
     with atomic_folder(directory) as folder:
@@ -303,7 +306,7 @@ def _rounded(values: np.ndarray) -> list[str]:
     k = few_decimals(values)
     return [f"no prediction has more than {k} decimals, so that a response of {10.0**-k:g} may be rounding"] if k else []
 
-# %% ../nbs/21_exchange.ipynb #2a8b6cec
+# %% ../nbs/21_exchange.ipynb #cd461881
 def score_predictions(directory: str | Path,  # of the questions, as `write_questions` made it
                       predictions: str | Path | Sequence[str | Path], # files, folders or patterns
                       name: str,                    # what to call the model, without its training seed
@@ -325,4 +328,4 @@ def score_predictions(directory: str | Path,  # of the questions, as `write_ques
     manifest = asked.prepared.manifest(model_names(name, training_seed) | {"class": "predictions", "hash": content_hash(values)})
     if out is not None and claim_directory(Path(out), manifest): return AuditResult.load(out)
     account = {"route": "predictions", "self_check": difference, "seconds": time.perf_counter() - started}
-    return conclude(asked.prepared, answered(plan, q, answers, noise, account), manifest, _rounded(answers), out)
+    return conclude(asked.prepared, answered(plan, q, answers, noise, account), manifest, _rounded(answers), out=out)

@@ -6,10 +6,10 @@
 __all__ = ['WORD', 'SAME_PROTEIN', 'GAPS', 'DROP', 'LAMBDA', 'K', 'BITS', 'MOST', 'LEAST', 'Words', 'words_of', 'shared_words',
            'candidates', 'align', 'homologue_profiles', 'conservation']
 
-# %% ../nbs/10b_homologues.ipynb #e3e961e0
+# %% ../nbs/10b_homologues.ipynb #48d2e52a
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -83,17 +83,22 @@ def align(a: Words, b: Words,
     found = align_local_gapped(a.residues, b.residues, SubstitutionMatrix.std_protein_matrix(), seed, DROP, GAPS, max_number=1)[0]
     return (LAMBDA * found.score - np.log(K)) / np.log(2), found.trace[(found.trace >= 0).all(axis=1)]
 
-# %% ../nbs/10b_homologues.ipynb #553e4ab7
+# %% ../nbs/10b_homologues.ipynb #8b4cd296
 MOST = 12 # homologues per sequence: those with the best alignments
 
 def homologue_profiles(sequences: Iterable[str],             # proteins
                        pool: Iterable[str] | None = None,    # where homologues are sought; None: among `sequences`
                       ) -> dict[str, np.ndarray]: # sequence → homologues with each letter of `AMINO_ACIDS`, float32, shape (residues, 20)
     "Align every distinct sequence to its nearest relatives in the pool, and count what they have at its residues."
-    mine = [words_of(s) for s in sorted(set(sequences))]
-    known = {w.sequence: w for w in mine}
-    pool = mine if pool is None else [known.get(s) or words_of(s) for s in sorted(set(pool))]
-    return {w.sequence: _profile(w, aligned) for w, aligned in zip(mine, _alignments(mine, pool), strict=True)}
+    mine = tuple(sorted(set(sequences)))
+    return dict(_profiles(mine, mine if pool is None else tuple(sorted(set(pool)))))
+
+@lru_cache(maxsize=2) # a plan, its balance and the next model's audit of the same pairs ask the same
+def _profiles(mine: tuple[str, ...], pool: tuple[str, ...]) -> dict[str, np.ndarray]:
+    "`homologue_profiles` of distinct, sorted sequences."
+    words = {s: words_of(s) for s in {*mine, *pool}}
+    aligned = _alignments([words[s] for s in mine], [words[s] for s in pool])
+    return {s: _profile(words[s], found) for s, found in zip(mine, aligned, strict=True)}
 
 # %% ../nbs/10b_homologues.ipynb #5839bb10
 def _alignments(mine: list[Words], pool: list[Words]) -> Iterable[list[tuple[Words, np.ndarray]]]:
