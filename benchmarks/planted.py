@@ -1,6 +1,6 @@
 """Does the reasoning score rank models by what they truly rely on? Trained models on planted data, at rising redundancy of pocket and shortcut.
 
-    python benchmarks/planted.py            # nine models at each of four redundancies
+    python benchmarks/planted.py            # nine models at each of five redundancies
     python benchmarks/planted.py --quick    # five models, no redundancy
     python benchmarks/planted.py --json     # the JSON alone
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="five models, no redundancy")
     parser.add_argument("--json", action="store_true", help="print the JSON alone")
     options = parser.parse_args()
-    redundancies, models = ((0.0,), 5) if options.quick else ((0.0, 0.5, 0.9, 0.99), 9)
+    redundancies, models = ((0.0,), 5) if options.quick else ((0.0, 0.5, 0.9, 0.99, 0.999), 9)
     started, cpu, levels = time.perf_counter(), time.process_time(), []
     for redundancy in redundancies:
         levels.append(measured(with_shortcuts(redundancy, np.linspace(0, 1, models))))
