@@ -254,7 +254,7 @@ def null_check(name: str, null: pd.DataFrame) -> Known: # `null` as from `null_s
     found = "; ".join(f"{o}, dose {d}: mean {r['mean']:.3f}, sd {r['std']:.3f}" for (o, d), r in rs.agg(["mean", "std"]).iterrows())
     return Known(name, expected, f"{found} ({null['network'].nunique()} networks)", bool((rs.apply(beyond) <= MARGIN).all()))
 
-# %% ../nbs/16c_controls.ipynb #3406d65d
+# %% ../nbs/16c_controls.ipynb #9e57653c
 def few(table: pd.DataFrame, column: str, n: int) -> pd.DataFrame: # `column`: what they are, such as smiles
     "Up to `n` rows with different contents, chosen by key."
     ordered = table.sort_values(str(table.columns[0])).drop_duplicates(column)
@@ -271,11 +271,7 @@ def small_grid(data: DTIDataset,
     known = data.targets["target_id"].isin(data.pairs["target_id"]) & data.targets["target_id"].isin(prior.positions)
     placed = few(data.targets[known][["target_id", "sequence"]], "sequence", targets)
     if placed.empty: raise InputError(f"None of the targets of {data.name} has a residue in the prior {prior.name}")
-    pairs = used[["drug_id"]].merge(placed[["target_id"]], how="cross")
-    measured = data.pairs.sort_values("pair_id").drop_duplicates(["drug_id", "target_id"]).drop(columns="pair_id")
-    pairs = pairs.merge(measured, how="left")
-    pairs = pairs.assign(censored=pairs["censored"].eq(True), fold="").rename_axis("pair_id").reset_index()
-    return replace(data, drugs=used, targets=placed, pairs=pairs)
+    return replace(data.crossed(used["drug_id"], placed["target_id"]), drugs=used, targets=placed)
 
 # %% ../nbs/16c_controls.ipynb #e27d9e70
 BATTERY = Design(repeats=2, intervention_seeds=1) # every combination of the usual operators, matchings and doses
