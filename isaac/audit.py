@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'IDENTITY', 'LAST', 'WHAT_STATU
            'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity', 'claim_directory',
            'PreparedAudit', 'prepare', 'conclude', 'model_names', 'fresh_copy', 'audit']
 
-# %% ../nbs/20_audit.ipynb #77d0908b
+# %% ../nbs/20_audit.ipynb #d66d0503
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,9 +24,9 @@ from .balance import COVARIATES, balance_table, mask_note
 from .core import InputError, Problem, atomic_path, content_hash, patch_to, random_bits, read_json, residue_name, stream_key, write_json
 from .datasets import DTIDataset
 from .engine import TOLERANCE, Responses, respond
-from .inference import bootstrap, monte_carlo_error, score_interval
+from .inference import bootstrap, monte_carlo_error, score_interval, specific_scores
 from .manifold import Penultimate, manifold_notes, off_manifold
-from .nulls import KEYS, NO_NULLS, Nulls, ask_nulls, null_tests, placebo_rank
+from .nulls import KEYS, NO_NULLS, Nulls, ask_nulls, calibrated_scores, null_tests, placebo_rank
 from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
 from .predictors import Reading, as_numbers, as_predictor, full_name, model_hash, reading, to_linear
 from .priors import Prior
@@ -312,12 +312,35 @@ def coherent(self: AuditResult) -> pd.DataFrame:
     "How the distribution of outputs differs between no edit, mechanistic and control edits (output units)."
     return _everywhere(self, lambda base, c, pairs: coherence(base, c))
 
-# %% ../nbs/20_audit.ipynb #dc11c19f
+# %% ../nbs/20_audit.ipynb #92626e78
 @patch_to(AuditResult)
 def tests(self: AuditResult) -> pd.DataFrame:
-    "The declared conditions against their nulls, p adjusted over the family; no rows where no nulls were asked."
-    rows = self.scores("common").query("score == 'log_odds'").set_index(KEYS)["value"]
-    return null_tests(self.nulls, [rows[e.operator, e.matching, str(e.dose)] for e in self.config.tested], self.config.tested, self.config.seed)
+    "The declared conditions against their nulls, p adjusted over the family (`isaac.nulls.null_tests`)."
+    pairs, arms = _tested(self)
+    return null_tests(self.nulls, arms, pairs["sequence"].to_numpy(), self.config.tested, self.config.seed)
+
+@patch_to(AuditResult)
+def calibrated(self: AuditResult) -> pd.DataFrame:
+    "Null-calibrated RS of the declared conditions; no rows unless untrained networks were asked."
+    pairs, arms = _tested(self)
+    return calibrated_scores(self.nulls, arms, pairs["smiles"].to_numpy(), pairs["sequence"].to_numpy(), self.config.tested,
+                             self.config.bootstrap_draws, self.config.seed, self.config.level)
+
+def _tested(result: AuditResult) -> tuple[pd.DataFrame, list[Contrast]]:
+    "The pairs of common support, and the arms of every declared condition on them."
+    common = supports(result.plan, result._matrix)[1]
+    return result.plan.pairs.iloc[common], [contrast(result.plan, result._matrix, e.operator, e.matching, e.dose, common, result.responses.noise)
+                                            for e in result.config.tested]
+
+@patch_to(AuditResult)
+def specific(self: AuditResult) -> pd.DataFrame:
+    "Drug-specific reliance, RS_specific. Raises `InputError` unless every drug was asked with every target, as in `DTIDataset.crossed()`."
+    return specific_scores(self.plan, self.responses, self.config.bootstrap_draws, self.config.seed, self.config.level)
+
+def _is_grid(pairs: pd.DataFrame) -> bool:
+    "Whether every drug occurs with every sequence, and there are several of both."
+    drugs, sequences = pairs["smiles"].nunique(), pairs["sequence"].nunique()
+    return min(drugs, sequences) > 1 and len(pairs[["smiles", "sequence"]].drop_duplicates()) == drugs * sequences
 
 # %% ../nbs/20_audit.ipynb #8392acdc
 METRICS = ("auroc", "auprc", "ci", "mse") # of a model's test part, in the order they are shown
@@ -332,7 +355,7 @@ def fact_names(config: AuditConfig) -> list[str]:
     scores = [_fact(score, part) for score in (*SCORES, "OVL_kde") for part in PARTS]
     return [*scores, *ASKED, *APART.values(), *(f"{name}@{'/'.join(map(str, c))}" for c in conditions(config) for name in scores)]
 
-# %% ../nbs/20_audit.ipynb #4541babe
+# %% ../nbs/20_audit.ipynb #71d4f3be
 @patch_to(AuditResult)
 def facts(self: AuditResult) -> dict[str, float | str]:
     "The numbers that a requirement may name; a text is the reason why there is none."
@@ -342,7 +365,7 @@ def facts(self: AuditResult) -> dict[str, float | str]:
         here = {_fact(row.score, part): getattr(row, part) if row.status == "ok" else row.status for part in PARTS}
         found |= {f"{name}@{row.operator}/{row.matching}/{row.dose}": fact for name, fact in here.items()}
         if (row.operator, row.matching, row.dose) == primary: found |= here
-    here = self.balance()[self.balance()[KEYS].eq(primary).all(axis=1)].set_index("covariate")
+    here = self.balance()[self.balance()[KEYS].eq(list(primary)).all(axis=1)].set_index("covariate")
     apart = here["smd"].abs()
     accuracy = (self.manifest.get("metrics") or {}).get("test") or {}
     tests = self.tests().query("endpoint == 'primary'")
@@ -371,14 +394,15 @@ def plot(self: AuditResult):
     from isaac.plots import overview
     return overview(self.scores("common"), arms=self.arms(), unit=self.manifest["data"]["scale"] or "output units", level=self.config.level)
 
-# %% ../nbs/20_audit.ipynb #d48a581b
+# %% ../nbs/20_audit.ipynb #45708173
 @patch_to(AuditResult)
 def to_html(self: AuditResult, path: str | Path) -> Path:
     "Write the one-file HTML report."
     from isaac.report import write_report
     return write_report(path, scores=self.scores(), arms=self.arms(), targets=self.targets(), residues=self.strongest(),
                         unauditable=self.plan.unauditable, manifest=self.manifest, balance=self.balance(), tests=self.tests(),
-                        verdicts=self.verdicts(), manifold=self.manifold)
+                        verdicts=self.verdicts(), manifold=self.manifold, calibrated=self.calibrated(),
+                        specific=self.specific() if _is_grid(self.plan.pairs) else None)
 
 # %% ../nbs/20_audit.ipynb #3187e90e
 IDENTITY = ("isaac", "model", "data", "prior", "config", "plan_hash") # what decides the numbers
@@ -411,7 +435,7 @@ def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same
     _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #404ffb34
+# %% ../nbs/20_audit.ipynb #70b4f8a3
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
@@ -424,7 +448,8 @@ def save(self: AuditResult, directory: str | Path) -> Path:
         if len(table): write_table(directory / f"{name}.parquet", table)
     tables = {"scores": self.scores(), "targets": self.targets(), "unauditable": self.plan.unauditable, "strongest": self.strongest(),
               "balance": self.balance(), "necessity": self.necessity(), "coherence": self.coherent(), "tests": self.tests(),
-              "verdicts": self.verdicts()}
+              "verdicts": self.verdicts(), "calibrated": self.calibrated()}
+    if _is_grid(self.plan.pairs): tables["specific"] = self.specific()
     for name, table in tables.items():
         with atomic_path(directory / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
     self.to_html(directory / "report.html")

@@ -351,7 +351,7 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #4bd1f44c
+# %% ../nbs/23_cli.ipynb #9ffced8e
 @app.command()
 @reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
@@ -361,6 +361,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
           pairs: Annotated[str, typer.Option(help="test: the test part of the split the checkpoint was trained on, or for other models of the "
                                                   "data's own split; all: every pair; auto: test if the checkpoint was trained on these data, "
                                                   "else all.")] = "auto",
+          grid: Annotated[bool, typer.Option("--grid", help="Ask every drug of these pairs with every target: is the reliance specific to "
+                                                            "the drug?")] = False,
           prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
           doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
           primary: Primary = None, family: Family = [], placebos: Placebos = 0, initialisations: Networks = 0, # noqa: B006
@@ -398,8 +400,9 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     label, seed = (trained.label, trained.seed) if trained else (model, None)
     data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
     audited = _audited(data, trained, pairs)
+    if grid: audited = audited.crossed()
     out = out or _run_directory(label, seed)
-    if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} of {len(data.pairs):,} pairs of {data.name}", err=True)
+    if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} pairs of {data.name}, which has {len(data.pairs):,}", err=True)
     placed = named_prior(prior, data.targets, prior_source, config.alphabet)
     result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, require=require, out=out, progress=not quiet)
     show_audit(result, out, json)

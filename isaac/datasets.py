@@ -71,7 +71,7 @@ def _table_problems(drugs: pd.DataFrame, targets: pd.DataFrame, pairs: pd.DataFr
     for key, table in (("drug_id", drugs), ("target_id", targets)):
         for value in pairs[key][~pairs[key].isin(table[key])].unique(): yield Problem("pairs", key, value, "not in the table it refers to")
 
-# %% ../nbs/02_datasets.ipynb #bf3c6648
+# %% ../nbs/02_datasets.ipynb #9cea5fb9
 @dataclass(frozen=True, eq=False, repr=False)
 class DTIDataset:
     "Drugs, targets and pairs between them; raises InputError when the three tables disagree."
@@ -108,6 +108,17 @@ class DTIDataset:
         if unknown := [Problem("select", "pair_id", int(i), "not in the data") for i in pair_ids if i not in known.index]:
             raise InputError(f"{len(unknown)} pairs are not in {self.name}", unknown)
         return replace(self, pairs=known.loc[pair_ids].reset_index(drop=True))
+
+    def crossed(self,
+                drugs: Iterable[str] | None = None,   # drug_ids; None: those that occur in its pairs
+                targets: Iterable[str] | None = None, # target_ids, likewise
+               ) -> "DTIDataset":
+        "Every drug with every target, numbered anew; the affinity of a pair that was not measured is NaN, of one measured twice the first."
+        sides = {side: sorted(set(self.pairs[side] if ids is None else ids)) for side, ids in (("drug_id", drugs), ("target_id", targets))}
+        measured = self.pairs.sort_values("pair_id").drop_duplicates(list(sides)).drop(columns="pair_id")
+        pairs = pd.MultiIndex.from_product(sides.values(), names=list(sides)).to_frame(index=False).merge(measured, how="left")
+        pairs = pairs.assign(censored=pairs["censored"].eq(True), fold="").rename_axis("pair_id").reset_index()
+        return replace(self, pairs=pairs)
 
     def check(self) -> "DTIDataset": # itself
         "Raise InputError for every unusable SMILES, sequence and affinity of its pairs; tables read by `from_frame` have none."

@@ -108,7 +108,7 @@ def dose_name(dose: str) -> str: # "20 residues", "all residues", "50 % of resid
     if dose.endswith("%"): return "all residues" if float(dose[:-1]) == 100 else f"{dose[:-1]} % of residues"
     return f"{dose} residue{'s' if dose != '1' else ''}"
 
-# %% ../nbs/18_plots.ipynb #e35a5b4b
+# %% ../nbs/18_plots.ipynb #c0466779
 SCORE_LABELS = {
     "RS": "Reasoning score (share of all movement that is mechanistic)", "log_odds": "Log odds of movement, mechanistic against control",
     "rs_pair": "Mean per-pair share of movement that is mechanistic", "dominance": "P(mechanistic edit moves the model more)",
@@ -118,10 +118,13 @@ SCORE_LABELS = {
     "falls_control": "Share of binders' control edits that lower the prediction",
     "signed_mechanistic": "Mean Δ of binders, mechanistic arm (output units)",
     "signed_control": "Mean Δ of binders, control arm (output units)",
+    "entanglement": "Overlap of the arms' signed Δ", "collapse": "Collapse, exp(−|Hedges' g|)",
+    "instability": "Instability of paired differences, cv²/(1 + cv²)",
 }
 REFERENCES = {"RS": (0.5, "arms equal"), "rs_pair": (0.5, "arms equal"), "dominance": (0.5, "arms equal"), "log_odds": (0.0, "arms equal"),
               "C_sep": (0.0, "arms equal"), "OVL": (1.0, "same distribution"), "OVL_kde": (1.0, "same distribution"),
-              "signed_mechanistic": (0.0, "no change"), "signed_control": (0.0, "no change")}
+              "signed_mechanistic": (0.0, "no change"), "signed_control": (0.0, "no change"),
+              "entanglement": (1.0, "same distribution"), "collapse": (1.0, "arms equal")}
 
 # %% ../nbs/18_plots.ipynb #1e27b129
 LOOKS = {"geometry": (INK, "o", "-"), "domain": ("#009E73", "s", "--"), "uniform": ("#CC79A7", "^", "-."),

@@ -290,3 +290,15 @@ def test_tables_that_contradict_one_another(davis):
         DTIDataset("half", davis.drugs, davis.targets.iloc[1:], davis.pairs, "pKd", 7.)
     with pytest.raises(InputError, match="sequence"):
         DTIDataset("half", davis.drugs, davis.targets[["target_id"]], davis.pairs, "pKd", 7.)
+
+
+def test_every_drug_with_every_target_keeps_what_was_measured():
+    frame = pd.DataFrame({"smiles": ["C", "C", "CC", "CCO"], "sequence": ["MK", "MKA", "MK", "MKW"], "affinity": [5., 6., 7., 8.],
+                          "drug_id": list("aabc"), "target_id": list("stsu")})
+    data = DTIDataset.from_frame(frame, name="toy", threshold=6.5)
+    grid = data.crossed()
+    assert grid.pairs["pair_id"].tolist() == list(range(9)) and not grid.pairs.duplicated(["drug_id", "target_id"]).any()
+    known = grid.pairs.dropna(subset="affinity").set_index(["drug_id", "target_id"])["affinity"]
+    assert known.to_dict() == {("a", "s"): 5, ("a", "t"): 6, ("b", "s"): 7, ("c", "u"): 8} and not grid.pairs["censored"].any()
+    assert data.select([3, 1, 0, 2]).crossed().pairs.equals(grid.pairs)
+    assert data.crossed(["a"], ["u", "s"]).frame[["smiles", "sequence"]].to_numpy().tolist() == [["C", "MK"], ["C", "MKW"]]

@@ -10,7 +10,7 @@ from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, fact_names
 from isaac.core import InputError
 from isaac.inference import null_test
 from isaac.models import DeepDTA, untrained
-from isaac.nulls import EXCESS, NETWORKS, RANK, ask_nulls
+from isaac.nulls import EXCESS, NETWORKS, RANK, SWAPPED, ask_nulls
 from isaac.plan import validated
 from isaac.predictors import FunctionPredictor, Reading
 from isaac.priors import prior_from_table
@@ -41,8 +41,8 @@ def result(data, prior, model, one_thread): return audit(model, data, prior, **A
 
 def test_every_declared_condition_is_tested_and_no_other(result):
     tests = result.tests()
-    assert tests["test"].tolist() == [RANK, NETWORKS, EXCESS] * 2
-    assert tests["endpoint"].tolist() == ["primary"] * 3 + ["exploratory"] * 3
+    assert tests["test"].tolist() == [SWAPPED, RANK, NETWORKS, EXCESS] * 2
+    assert tests["endpoint"].tolist() == ["primary"] * 4 + ["exploratory"] * 4
     assert set(zip(tests["operator"], tests["dose"], strict=True)) == {("substitute", "4"), ("mask", "100%")}
     networks = result.nulls.networks
     assert networks.groupby(["operator", "dose"]).size().tolist() == [3, 3] and networks.notna().all(axis=None)
@@ -58,7 +58,7 @@ def test_tests_are_those_of_the_networks_they_name(result):
         assert here.loc[NETWORKS, "value"] == score
         assert here.loc[NETWORKS, "p"] == null_test(score, result.nulls.of(e)["log_odds"])[1]
         assert here.loc[EXCESS, "value"] == result.nulls.sums(e).excess
-    assert tests["p"].isna().eq(tests["test"].eq(RANK)).all()
+    assert tests["p"].isna().eq(tests["test"].isin([SWAPPED, RANK])).all() # these describe
     for _, family in tests.dropna(subset="p").groupby("test"):
         assert np.allclose(family["p_holm"].min(), min(1, 2 * family["p"].min())) and (family["q"] >= family["p"]).all()
 
@@ -90,7 +90,8 @@ def test_what_was_not_asked_fails_its_requirement_with_the_reason(data, prior, m
     plain = audit(model, data, prior, require=["q < 0.05", "placebo > 0.95", "auroc > 0.5"], **OPTIONS)
     assert plain.verdicts()["verdict"].tolist() == ["FAIL"] * 3 and plain.verdicts()["found"].isna().all()
     assert plain.verdicts()["reason"].tolist() == ["no untrained networks were asked", "no placebo priors were asked", "not known of this model"]
-    assert len(plain.tests()) == 0 and set(plain.facts()) == set(fact_names(plain.config))
+    assert plain.tests()["test"].tolist() == [SWAPPED] and len(plain.calibrated()) == 0
+    assert set(plain.facts()) == set(fact_names(plain.config))
 
 
 def test_mistakes_are_named_before_the_model_is_asked(data, prior):
@@ -109,7 +110,27 @@ def test_another_model_may_say_how_it_is_initialised(data, prior):
             return FunctionPredictor(lambda smiles, sequences: np.array([weight[list(t.encode())].sum() for t in sequences]))
     made = audit(Weighing(lambda smiles, sequences: [t.count("W") + len(t) / 9 + t.count("K") for t in sequences]), data, prior,
                  **OPTIONS | dict(initialisations=4))
-    assert made.tests()["test"].tolist() == [NETWORKS] and made.tests()["n"].item() == 4 and 0 < made.tests()["p"].item() < 1
+    tested = made.tests().set_index("test").loc[NETWORKS]
+    assert tested["n"] == 4 and 0 < tested["p"] < 1 and RANK not in made.tests()["test"].tolist()
+
+
+def test_calibrated_scores_are_the_scores_moved_by_what_untrained_networks_score(result):
+    moved = result.calibrated().set_index("operator")
+    assert moved.index.tolist() == ["substitute", "mask"] and moved["networks"].eq(3).all()
+    logit = lambda share: np.log(share / (1 - share))
+    assert np.allclose(logit(moved["calibrated"]), logit(moved["RS"]) - logit(moved["null_RS"]))
+    assert (moved["low"] < moved["calibrated"]).all() and (moved["calibrated"] < moved["high"]).all()
+
+
+def test_only_a_grid_shows_what_is_specific_to_the_drug(data, prior, model, tmp_path, one_thread):
+    sparse = audit(model, data, prior, **OPTIONS)
+    with pytest.raises(InputError, match="missing"): sparse.specific()
+    full = audit(model, data.crossed(), prior, **OPTIONS, out=tmp_path / "run")
+    assert len(full.plan.pairs) == 24 > len(sparse.plan.pairs) and full.specific()["status"].eq("ok").all()
+    assert (tmp_path / "run" / "specific.csv").is_file() and "specific to the drug" in (tmp_path / "run" / "report.html").read_text()
+    additive = audit(lambda smiles, sequences: [len(s) + t.count("W") + t.count("A") for s, t in zip(smiles, sequences, strict=True)], data.crossed(),
+                     prior, **OPTIONS)
+    assert additive.specific()["status"].eq("no response").all() and additive.primary["status"] == "ok"
 
 
 def test_what_is_not_asked_leaves_no_trace_in_the_configuration():
