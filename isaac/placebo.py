@@ -48,8 +48,8 @@ def _controls(site: Site,             # where
     keys = stream_key(stream, matching, offsets)
     return [MATCHINGS[matching](moved(site, o), pattern + o, keys[i:i + 1]) for i, o in enumerate(offsets)]
 
-# %% ../nbs/12c_placebo.ipynb #0ce3d442
-def _blocks(row: int,          # row of the site
+# %% ../nbs/12c_placebo.ipynb #8a80f1ac
+def _blocks(row: int,              # row of the site
             site: Site,            # where
             design: Design,        # one operator, matching and dose; the first repeat is the true pocket
             first_cell: dict,      # arm → first cell_id
@@ -60,13 +60,14 @@ def _blocks(row: int,          # row of the site
     if len(site.prior) < design.min_prior: return
     (operator,), (matching,), (dose,) = design.operators, design.matchings, design.doses
     size, stream = dose_size(dose, len(site.prior)), stream_key("placebo", design.seed, site.key)
-    if size > len(site.prior): return refused.append((row, "all", str(dose), f"{len(site.prior)} visible prior residues for a dose of {size}"))
+    refuse = lambda reason: refused.append((row, matching, str(dose), reason))
+    if size > len(site.prior): return refuse(f"{len(site.prior)} visible prior residues for a dose of {size}")
+    if operator == "homolog" and not site.profile.any(): return refuse("the sequence has no homologue here")
     pattern = mechanistic_residues(site, size, stream_key(stream, np.zeros(1, int)))
     offsets = np.concatenate([[0], placements(site, design.repeats - 1, design.seed)])
     controls = _controls(site, pattern, offsets, matching, stream)
     repeats = np.array([i for i, c in enumerate(controls) if c.positions.shape[1] == size])
-    if len(repeats) < 2 or repeats[0] != 0:
-        return refused.append((row, matching, str(dose), controls[0].reason or "no placement of the prior's pattern has a control"))
+    if len(repeats) < 2 or repeats[0] != 0: return refuse(controls[0].reason or "no placement of the prior's pattern has a control")
     keys = np.repeat(stream_key(stream, operator, str(dose)), len(repeats))
     for arm, residues in (("mechanistic", pattern + offsets[repeats, None]), ("control", np.vstack([controls[i].positions for i in repeats]))):
         residues = np.sort(residues, axis=1)

@@ -123,6 +123,8 @@ def test_what_cannot_be_asked_is_named():
     with pytest.raises(InputError, match="no placebo priors"): placebo_sums(plan, respond(plan, lambda smiles, sequences: np.zeros(len(smiles))))
     large = placebo_plan(pairs, prior, design=Design(operators=("mask",), matchings=("uniform",), doses=(4,), min_prior=3))
     assert large.unauditable["reason"].eq("3 visible prior residues for a dose of 4").all() and len(large.edits) == len(pairs)
+    orphans = placebo_plan(*study(2), design=Design(operators=("homolog",), matchings=("uniform",), doses=(2,), min_prior=3))
+    assert orphans.unauditable["reason"].tolist() == ["the sequence has no homologue here"] * 2
 
 
 @given(sites(), st.integers(0, 6))
