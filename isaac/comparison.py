@@ -266,16 +266,17 @@ def _placed(frame: pd.DataFrame, condition: Condition, endpoint: Endpoint, pairs
     frame = frame.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return frame[[*who, "operator", "matching", "dose", "score", *frame.columns.drop([*who, "operator", "matching", "dose", "score"])]]
 
-# %% ../nbs/20a_comparison.ipynb #9b8ca76e
+# %% ../nbs/20a_comparison.ipynb #56d7dba2
 def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]], # audits, or for each model those of its training seeds
+            accuracy: bool = True, # compare AUROC too; not where models learnt other affinities than those of the audited pairs
            ) -> Comparison:
     """Compare models on common support, training seeds averaged.
 
     Raises `InputError` for fewer than two audits, audits that cannot be told apart, and other pairs, priors or questions."""
     members = _members(results)
     _check_comparable(members)
-    accuracy, first = _accuracy(members), members[0][2]
-    models, seeds, level, endpoint = list(accuracy.index), list(accuracy["seeds"]), first.config.level, first.config.endpoint
+    recorded, first = _accuracy(members), members[0][2]
+    models, seeds, level, endpoint = list(recorded.index), list(recorded["seeds"]), first.config.level, first.config.endpoint
     groups = [np.array([i for i, m in enumerate(members) if m[0] == model]) for model in models]
     support = [np.isin(np.arange(len(r.plan.pairs)), supports(r.plan, r._matrix)[1]) for _, _, r in members]
     rows, frames = np.flatnonzero(np.all(support, axis=0)), []
@@ -283,11 +284,12 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
         at = _estimate(members, groups, condition, rows)
         runs = pd.DataFrame([{"model": m, "seed": s, "score": name, "value": v} for (m, s, _), row in zip(members, at.single, strict=True)
                              for name, v in zip(SCORES, row, strict=True)])
-        made = (_score_frame(at, models, seeds, level), _difference_frame(at, models, seeds, accuracy["auroc"], level), runs)
+        made = (_score_frame(at, models, seeds, level), _difference_frame(at, models, seeds, recorded["auroc"], level), runs)
         frames.append([_placed(frame, condition, endpoint, len(rows)) for frame in made])
     scores, gaps, runs = (pd.concat(parts, ignore_index=True) for parts in zip(*frames, strict=True))
-    return Comparison(_model_frame(scores, accuracy, endpoint), scores.assign(support="common"), gaps,
-                      _auroc_frame(members, groups, models, seeds, rows), _range_frame(scores, accuracy["auroc"], endpoint),
+    auroc = _auroc_frame(members, groups, models, seeds, rows)
+    return Comparison(_model_frame(scores, recorded, endpoint), scores.assign(support="common"), gaps,
+                      auroc if accuracy else auroc[:0], _range_frame(scores, recorded["auroc"], endpoint),
                       *_variance_frames(members, groups, models, rows), runs.astype({"seed": "Int64"}), endpoint, level)
 
 # %% ../nbs/20a_comparison.ipynb #4789891f

@@ -410,7 +410,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #d0c07d54
+# %% ../nbs/22_studies.ipynb #21209fca
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
@@ -432,8 +432,9 @@ def run_study(config: StudyConfig,
         say(f"Audit {name}")
         audits[name] = audit(checkpoint.model.to(where), split.test, prior, config.audit, name=labels[name],
                              training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
-    comparison = compare(list(audits.values())) if len(audits) > 1 else None
-    return _write_tables(StudyResult(config, out, checkpoints, audits, comparison, truth_frame(config, split.test, checkpoints, audits)))
+    truth = truth_frame(config, split.test, checkpoints, audits)
+    comparison = compare(list(audits.values()), accuracy=truth is None) if len(audits) > 1 else None
+    return _write_tables(StudyResult(config, out, checkpoints, audits, comparison, truth))
 
 def _labels(config: StudyConfig, checkpoints: dict[str, Checkpoint]) -> dict[str, str]: # run name → what its model is called
     "The checkpoints' labels, with the name in the study where it is not the architecture's: what else is in the study changes no label."
@@ -464,7 +465,7 @@ def _write_report(out: Path, title: str, audits: dict[str, AuditResult], compari
     with atomic_path(out / "report.html") as temporary: temporary.write_bytes((out / next(iter(reports.values()))).read_bytes())
     return out / "report.html"
 
-# %% ../nbs/22_studies.ipynb #b7f5b15d
+# %% ../nbs/22_studies.ipynb #62e55d3e
 def find_audits(runs: Sequence[str | Path], # directories of audits or of studies
                ) -> list[Path]:             # directories of audits, each once
     "The audits in directories. Raises `InputError` naming those that hold none."
@@ -483,7 +484,7 @@ def remake_reports(run: str | Path, # directory of a study or of an audit
     title = read_json(run / "study.json")["config"]["title"] if (run / "study.json").is_file() else run.name
     named = {folder.name: audit for folder, audit in audits.items()}
     truth = pd.read_csv(run / "truth.csv") if (run / "truth.csv").is_file() else None
-    _write_report(run, title, named, compare(list(audits.values())) if len(audits) > 1 else None, truth)
+    _write_report(run, title, named, compare(list(audits.values()), accuracy=truth is None) if len(audits) > 1 else None, truth)
     return reports
 
 # %% ../nbs/22_studies.ipynb #54accdd5

@@ -53,7 +53,7 @@ def checkpoint(toy, data):
 
 def test_isaac_alone_says_what_to_do_next():
     done = call()
-    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 5 and "isaac study davis-deepdta" in done.stdout
+    assert done.exit_code == 0 and done.stdout.count("\n  isaac ") == 7 and "isaac study quickstart" in done.stdout
     assert call("--version").stdout == f"isaac {isaac.__version__}\n"
 
 
