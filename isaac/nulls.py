@@ -88,7 +88,7 @@ def ask_nulls(model: Any,                # the audited predictor
     return Nulls(pd.concat(frames, ignore_index=True) if frames else NO_NULLS.placebo,
                  pd.DataFrame(rows, columns=NO_NULLS.networks.columns))
 
-# %% ../nbs/16b_nulls.ipynb #72c1367b
+# %% ../nbs/16b_nulls.ipynb #6e0ceda8
 TESTS = ["test", *KEYS, "score", "value", "null", "p", "p_holm", "q", "n", "note"]
 SWAPPED, RANK, NETWORKS, EXCESS = "arms swapped by sequence", "placebo priors", "untrained networks", "excess over placebo priors"
 
@@ -100,7 +100,7 @@ def placebo_rank(nulls: Nulls, endpoint, seed: int = 0) -> RankTest | None:
 def _swapped(c: Contrast, sequences: np.ndarray, seed: int) -> dict:
     "One row: the arms swapped at random, sequence by sequence."
     flipped = sign_flip(c, sequences, seed=seed)
-    note = f"p = {flipped.p:.2g} if the arms were exchangeable; a description, since those of untrained networks are not either"
+    note = f"beyond all but {flipped.p:.2%} of swaps; descriptive"
     return {"test": SWAPPED, "score": "RS", "value": flipped.observed, "null": flipped.null.mean(), "n": len(flipped.null), "note": note}
 
 def _against(test: str, value: float, networks: pd.Series) -> dict:
@@ -110,7 +110,7 @@ def _against(test: str, value: float, networks: pd.Series) -> dict:
     if len(known) < 2: return {"test": test, "value": value, "n": len(known), "note": "a spread needs two networks or more"}
     return {"test": test, "value": value, "null": known.mean(), "p": null_test(value, known)[1], "n": len(known), "note": note}
 
-# %% ../nbs/16b_nulls.ipynb #962d24d3
+# %% ../nbs/16b_nulls.ipynb #9038970d
 def null_tests(nulls: Nulls,
                arms: Sequence[Contrast],  # of the audited network at each endpoint
                sequences: np.ndarray,     # of their pairs
@@ -124,7 +124,7 @@ def null_tests(nulls: Nulls,
         where, others, value, found = condition_of(e), nulls.of(e), float(log_odds(c)), [_swapped(c, sequences, seed)]
         if rank := placebo_rank(nulls, e, seed):
             found.append({"test": RANK, "value": rank.observed, "null": rank.null.mean(), "n": len(rank.null),
-                          "note": f"beats {rank.beaten:.1%} of placebo priors; a description, for the reason given with it"})
+                          "note": f"beats {rank.beaten:.1%} of placebo priors; descriptive"})
         if len(others): found.append(_against(NETWORKS, value, others["log_odds"]))
         if len(others) and rank: found.append(_against(EXCESS, nulls.sums(e).excess, others["excess"]))
         rows += [{"score": "log_odds"} | row | where | {"endpoint": "primary" if e is endpoints[0] else "exploratory"} for row in found]

@@ -322,11 +322,11 @@ def _fairness(frames: dict, row: pd.Series, level: float) -> list[Drawing]:
                              as_table(marked, heads, "Both arms, and their standardised mean difference (SMD)")))
     return drawn
 
-# %% ../nbs/19_report.ipynb #6aefe184
+# %% ../nbs/19_report.ipynb #0d3f351d
 def test_table(tests: pd.DataFrame) -> Table | None:
     "The tests of an audit; those of the primary endpoint first."
     heads = {"operator": "Operator", "matching": "Controls", "dose": "Dose", "score": "Score", "value": "Value", "null": "Null mean", "p": "p",
-             "p_holm": "p, Holm", "q": "q, Benjamini–Hochberg", "n": "Null draws", "note": "Note"}
+             "p_holm": "p, Holm", "q": "q", "n": "Null draws", "note": "Note"}
     ordered = tests.iloc[np.argsort(~tests["endpoint"].eq("primary").to_numpy(), kind="stable")]
     return as_table(ordered, heads, "Tests of the score against nulls", by="test")
 
