@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'IDENTITY', 'LAST', 'WHAT_STATU
            'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity', 'claim_directory',
            'PreparedAudit', 'prepare', 'conclude', 'model_names', 'fresh_copy', 'audit']
 
-# %% ../nbs/20_audit.ipynb #d66d0503
+# %% ../nbs/20_audit.ipynb #9af732da
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +43,7 @@ from isaac.scores import (
     response_matrix,
     supports,
 )
+from .sufficiency import sufficiency_plan, sufficiency_table
 from .verdicts import PLACEBO, check_names, judge, requirements
 
 # %% ../nbs/20_audit.ipynb #469aa71d
@@ -54,7 +55,7 @@ class Endpoint(BaseModel):
     dose: Dose
     score: str = "RS"
 
-# %% ../nbs/20_audit.ipynb #0face11d
+# %% ../nbs/20_audit.ipynb #0dbf64ac
 class AuditConfig(Design):
     "Everything that decides an audit's numbers."
     primary: Endpoint | None = None        # None: the first operator and matching, dose 20 if planned (else the first), RS
@@ -66,6 +67,7 @@ class AuditConfig(Design):
     family: tuple[Endpoint, ...] = ()      # conditions that are tested beside the primary one; p values are adjusted for all of them
     placebos: int = 0                      # placements of placebo priors per target at each tested condition; 200 is thorough, 0 none
     initialisations: int = 0               # untrained copies of the network to test against; 20 are a fair number, 0 none
+    sufficiency: bool = False              # ask for accuracy with nothing but the prior, and without it; needs measured affinities
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -95,7 +97,7 @@ class AuditConfig(Design):
     @model_serializer(mode="wrap")
     def _plain(self, dump):
         "What is not asked for goes without saying, so that audits made before it could be asked for keep their hashes."
-        usual = {name: type(self).model_fields[name].default for name in ("alphabet", "family", "placebos", "initialisations")}
+        usual = {name: type(self).model_fields[name].default for name in ("alphabet", "family", "placebos", "initialisations", "sufficiency")}
         return {name: value for name, value in dump(self).items() if name not in usual or getattr(self, name) != usual[name]}
 
 # %% ../nbs/20_audit.ipynb #4fa9e962
@@ -143,7 +145,7 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[[*keys, "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #492a747b
+# %% ../nbs/20_audit.ipynb #28c5ebd9
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -154,7 +156,8 @@ class AuditResult:
     manifest: dict          # identity of model, data and prior, versions, warnings
     binder: np.ndarray | None = field(default=None, repr=False) # bool per pair of the plan: measured to bind
     nulls: Nulls = field(default=NO_NULLS, repr=False) # what was found where nothing should be
-    manifold: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # how strange both arms are to the model (`isaac.manifold`); may be empty
+    manifold: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # how strange both arms are to the model (`off_manifold`), if it shows
+    sufficiency: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # accuracy with nothing but the prior (`sufficiency_table`), if asked
 
     @cached_property
     def _matrix(self) -> np.ndarray: return response_matrix(self.plan, self.responses)
@@ -394,14 +397,14 @@ def plot(self: AuditResult):
     from isaac.plots import overview
     return overview(self.scores("common"), arms=self.arms(), unit=self.manifest["data"]["scale"] or "output units", level=self.config.level)
 
-# %% ../nbs/20_audit.ipynb #45708173
+# %% ../nbs/20_audit.ipynb #d0339ac5
 @patch_to(AuditResult)
 def to_html(self: AuditResult, path: str | Path) -> Path:
     "Write the one-file HTML report."
     from isaac.report import write_report
     return write_report(path, scores=self.scores(), arms=self.arms(), targets=self.targets(), residues=self.strongest(),
                         unauditable=self.plan.unauditable, manifest=self.manifest, balance=self.balance(), tests=self.tests(),
-                        verdicts=self.verdicts(), manifold=self.manifold, calibrated=self.calibrated(),
+                        verdicts=self.verdicts(), manifold=self.manifold, sufficiency=self.sufficiency, calibrated=self.calibrated(),
                         specific=self.specific() if _is_grid(self.plan.pairs) else None)
 
 # %% ../nbs/20_audit.ipynb #3187e90e
@@ -435,7 +438,7 @@ def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same
     _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #70b4f8a3
+# %% ../nbs/20_audit.ipynb #3feb6ec4
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
@@ -444,7 +447,7 @@ def save(self: AuditResult, directory: str | Path) -> Path:
     save_plan(self.plan, directory / "plan")
     write_table(directory / "responses.parquet", self.responses.table)
     write_table(directory / "prior.parquet", self.prior)
-    for name, table in {"placebo": self.nulls.placebo, "networks": self.nulls.networks, "manifold": self.manifold}.items():
+    for name, table in {**vars(self.nulls), "manifold": self.manifold, "sufficiency": self.sufficiency}.items():
         if len(table): write_table(directory / f"{name}.parquet", table)
     tables = {"scores": self.scores(), "targets": self.targets(), "unauditable": self.plan.unauditable, "strongest": self.strongest(),
               "balance": self.balance(), "necessity": self.necessity(), "coherence": self.coherent(), "tests": self.tests(),
@@ -456,7 +459,7 @@ def save(self: AuditResult, directory: str | Path) -> Path:
     _write_manifest(directory, self.manifest)
     return directory
 
-# %% ../nbs/20_audit.ipynb #b7d0739c
+# %% ../nbs/20_audit.ipynb #b76530fa
 def _load(directory: str | Path) -> AuditResult:
     "Read a finished audit back."
     directory = Path(directory)
@@ -470,9 +473,9 @@ def _load(directory: str | Path) -> AuditResult:
     if plan.hash != manifest["plan_hash"]: raise InputError(f"The plan in {directory} is not this audit's", advice="Run the audit again")
     responses = Responses(read_table(directory / "responses.parquet"), manifest["noise"], manifest["account"])
     binder = _binders(plan.pairs, manifest["data"]["threshold"])
-    kept = {name: read_table(path) for name in ("placebo", "networks", "manifold") if (path := directory / f"{name}.parquet").exists()}
-    manifold = kept.pop("manifold", pd.DataFrame())
-    return AuditResult(plan, responses, config, read_table(directory / "prior.parquet"), manifest, binder, replace(NO_NULLS, **kept), manifold)
+    read = lambda *names: {name: read_table(path) for name in names if (path := directory / f"{name}.parquet").exists()}
+    return AuditResult(plan, responses, config, read_table(directory / "prior.parquet"), manifest, binder,
+                       replace(NO_NULLS, **read("placebo", "networks")), **read("manifold", "sufficiency"))
 
 # %% ../nbs/20_audit.ipynb #06770eff
 def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
@@ -571,23 +574,21 @@ def _binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
     if threshold is None or "affinity" not in pairs or pairs["affinity"].isna().all(): return None
     return (pairs["affinity"] >= threshold).to_numpy()
 
-# %% ../nbs/20_audit.ipynb #4ccecce9
+# %% ../nbs/20_audit.ipynb #ca62bd19
 def conclude(prepared: PreparedAudit,       # what was asked
              responses: Responses,          # what was answered
              manifest: dict,                # of this audit, as `prepared.manifest` gives it
              warnings: Sequence[str] = (),  # what else a reader should know about the model
-             nulls: Nulls = NO_NULLS,       # what was found where nothing should be
-             manifold: pd.DataFrame | None = None, # how strange both arms are to the model
              out: str | Path | None = None, # run directory
+             **beside,                      # what else was asked: nulls, manifold, sufficiency, as in `AuditResult`
             ) -> AuditResult:
     "The result of an audit; saved if `out` says where."
     clipped, found = responses.account["clipped"], list(prepared.doubts)
     if clipped: found.append(f"{clipped:,} predicted probabilities were clipped at 1e-7: the classifier is saturated")
-    manifold = pd.DataFrame() if manifold is None else manifold
-    found += manifold_notes(manifold) if len(manifold) else []
+    if len(beside.get("manifold", ())): found += manifold_notes(beside["manifold"])
     manifest = manifest | {"noise": responses.noise, "account": responses.account, "warnings": [*found, *warnings]}
     binder = _binders(prepared.plan.pairs, manifest["data"]["threshold"])
-    result = AuditResult(prepared.plan, responses, prepared.config, prepared.prior, manifest, binder, nulls, manifold)
+    result = AuditResult(prepared.plan, responses, prepared.config, prepared.prior, manifest, binder, **beside)
     if out is not None: result.save(out)
     return result
 
@@ -611,7 +612,7 @@ def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
     seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
     return [f"{seen:,} of {len(pairs):,} audited pairs have a drug and sequence the model was trained on"] if seen else []
 
-# %% ../nbs/20_audit.ipynb #44240c11
+# %% ../nbs/20_audit.ipynb #9c2d2ae1
 def fresh_copy(model: Any, seed: int) -> Any: # a predictor
     "An untrained network like `model`: its own method `untrained(seed)`, or a model of ours. Raises `InputError` where neither is known."
     if callable(own := getattr(model, "untrained", None)): return own(seed)
@@ -626,6 +627,13 @@ def _strangeness(plan: Plan, model: Any) -> pd.DataFrame:
     try: return off_manifold(plan, model)
     except InputError: return pd.DataFrame()
 
+def _sufficiency(model: Any, prepared: "PreparedAudit", prior: Prior, threshold: float | None) -> pd.DataFrame:
+    "Accuracy with nothing but the prior and without it; no rows where that is not asked. Raises `InputError` where nothing is measured."
+    if not prepared.config.sufficiency: return pd.DataFrame()
+    pairs, how = prepared.plan.pairs.drop(columns="site"), prepared.plan.reading
+    plan = sufficiency_plan(pairs, prior, how, Design(**{k: getattr(prepared.config, k) for k in Design.model_fields}))
+    return sufficiency_table(plan, respond(plan, model, prepared.config.chunk), threshold, how.scale == "affinity")
+
 def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Responses) -> Nulls:
     "What the configuration asks of nulls, on the pairs of common support."
     config, plan = prepared.config, prepared.plan
@@ -635,7 +643,7 @@ def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Response
     networks = (fresh_copy(model, seed) for seed in range(config.initialisations))
     return ask_nulls(model, networks, pairs, prior, plan.reading, config, config.tested, config.placebos)
 
-# %% ../nbs/20_audit.ipynb #f954aa4e
+# %% ../nbs/20_audit.ipynb #4853f255
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
           data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
@@ -656,8 +664,10 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     manifest = prepared.manifest(_describe(model, name, training_seed), getattr(model, "metrics", None)) | {"required": list(require)}
     if out is not None and claim_directory(Path(out), manifest): return _required(_recognise(_load(out), model, Path(out)), require, Path(out))
     responses = respond(prepared.plan, model, config.chunk, progress)
-    nulls = _nulls(model, prepared, _relevant(prior, prepared.plan.pairs), responses)
-    return conclude(prepared, responses, manifest, _seen_before(model, prepared.plan.pairs), nulls, _strangeness(prepared.plan, model), out)
+    relevant = _relevant(prior, prepared.plan.pairs)
+    return conclude(prepared, responses, manifest, _seen_before(model, prepared.plan.pairs), out,
+                    nulls=_nulls(model, prepared, relevant, responses), manifold=_strangeness(prepared.plan, model),
+                    sufficiency=_sufficiency(model, prepared, relevant, manifest["data"]["threshold"]))
 
 def _required(result: AuditResult, require: Sequence[str], directory: Path) -> AuditResult:
     "A finished audit with these requirements, which change no number; its files are written again where they are new."

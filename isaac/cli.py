@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Dataset', 'Sequences', 'Threshold', 'OnError', 'Scale', 'MaxTargetLength',
            'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior', 'PriorSource', 'Operators',
-           'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family', 'Placebos', 'Networks', 'Require',
-           'FailOn', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options',
-           'reads_tables', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint',
-           'audit', 'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls',
-           'plan', 'score', 'validate', 'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare',
-           'serve', 'report']
+           'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family', 'Placebos', 'Sufficiency',
+           'Networks', 'Require', 'FailOn', 'Primary', 'exit_code', 'Commands', 'print_table', 'print_json', 'main',
+           'table_options', 'reads_tables', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several',
+           'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls',
+           'show_controls', 'plan', 'score', 'validate', 'show_preview', 'study', 'print_comparison', 'comparison_json',
+           'compare', 'serve', 'report']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -325,7 +325,7 @@ def _run_directory(label: str, seed: int | None) -> Path:
     "Where an audit goes that was given no place."
     return Path("runs", "audits", "-".join(re.findall(r"[a-z0-9]+", label.lower())) + ("" if seed is None else f"-seed{seed}"))
 
-# %% ../nbs/23_cli.ipynb #26d8816f
+# %% ../nbs/23_cli.ipynb #63696e80
 OPERATORS, MATCHINGS, DOSES = ["mask", "substitute"], ["geometry", "domain", "uniform"], ["5", "20", "100%"]
 Prior = Annotated[str, typer.Option(help="klifs; a .csv or .parquet file with target_id and residue (T790), or position (FILE:1 if "
                                          "counted from 1); uniprot:FILE; complex:FILE:LIGAND:CUTOFF (5 Å if left out); motif:REGEX.")]
@@ -339,6 +339,7 @@ MinPrior = Annotated[int, typer.Option(help="Targets with fewer visible prior re
 Letters = Annotated[str, typer.Option("--alphabet", help="Of the sequences: protein, dna, rna, or letters and the unknown one, as in ACGT/N.")]
 Family = Annotated[list[str], typer.Option(metavar="OPERATOR/MATCHING/DOSE", help="Conditions tested beside the primary one. Can be repeated.")]
 Placebos = Annotated[int, typer.Option(min=0, help="Placebo priors: so many placements of the prior's pattern per target. 200 is thorough.")]
+Sufficiency = Annotated[bool, typer.Option("--sufficiency", help="Ask for accuracy without the prior, and with nothing else.")]
 Networks = Annotated[int, typer.Option("--initialisations", min=0, help="Test against so many untrained copies of the model. 20 is a fair number.")]
 Require = Annotated[list[str], typer.Option(help='What must hold, as in "RS.low > 0.5", "|SMD| < 0.1", "q < 0.05", "beats 95 % of placebo priors"; '
                                                  '"warn: …" only warns. Can be repeated.')]
@@ -353,7 +354,7 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #08144089
+# %% ../nbs/23_cli.ipynb #58b93b57
 @app.command()
 @reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
@@ -368,7 +369,7 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
           prior: Prior = "klifs", prior_source: PriorSource = "snapshot", operators: Operators = OPERATORS, matchings: Matchings = MATCHINGS,
           doses: Doses = DOSES, repeats: Repeats = 3, seeds: Seeds = 3, min_prior: MinPrior = 10, alphabet: Letters = "protein",
           primary: Primary = None, family: Family = [], placebos: Placebos = 0, initialisations: Networks = 0, # noqa: B006
-          require: Require = [], fail_on: FailOn = "fail", # noqa: B006
+          sufficiency: Sufficiency = False, require: Require = [], fail_on: FailOn = "fail", # noqa: B006
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
           device: Device = "auto",
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL, and -seedN of a checkpoint")] = None,
@@ -395,7 +396,7 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     from isaac.studies import PriorChoice, load_prior
     from isaac.verdicts import fails
     config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet,
-                     family=[endpoint(text) for text in several(family)], placebos=placebos, initialisations=initialisations)
+                     family=[endpoint(text) for text in several(family)], placebos=placebos, initialisations=initialisations, sufficiency=sufficiency)
     for option, value, known in (("pairs", pairs, ("auto", "test", "all")), ("fail_on", fail_on, ("fail", "warn", "never"))):
         if value not in known: raise InputError("Unknown option", [Problem("option", option, value, f"not {' or '.join(known)}")])
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FRAMES', 'PARTS', 'EDITED', 'CONTROLS', 'HEADLINE_NOTE', 'READING', 'TERMS', 'PLACE', 'CALIBRATED_HEADS',
-           'SPECIFIC_HEADS', 'STRANGENESS', 'COMPARED', 'checked_frames', 'number', 'significant', 'span', 'Table',
-           'as_table', 'lead_sentence', 'lead_meaning', 'lead_scale', 'output_unit', 'facts', 'headline',
-           'score_tables', 'common_reason', 'refusals', 'Drawing', 'drawings', 'test_table', 'verdict_table', 'flat',
-           'provenance', 'terms', 'render_report', 'write_report', 'render_comparison', 'write_comparison']
+           'SPECIFIC_HEADS', 'NECESSITY', 'MASKED', 'STRANGENESS', 'COMPARED', 'checked_frames', 'number',
+           'significant', 'span', 'Table', 'as_table', 'lead_sentence', 'lead_meaning', 'lead_scale', 'output_unit',
+           'facts', 'headline', 'score_tables', 'common_reason', 'refusals', 'Drawing', 'drawings', 'test_table',
+           'verdict_table', 'flat', 'provenance', 'terms', 'render_report', 'write_report', 'render_comparison',
+           'write_comparison']
 
 # %% ../nbs/19_report.ipynb #70119d38
 import re
@@ -36,7 +37,7 @@ from isaac.plots import (
 )
 from .verdicts import overall
 
-# %% ../nbs/19_report.ipynb #2f5eb471
+# %% ../nbs/19_report.ipynb #b139300d
 FRAMES = {
     "scores": ["model", "support", "operator", "matching", "dose", "score", "value", "low", "high", "mc_error", "pairs", "drugs",
                "sequences", "status", "endpoint"],
@@ -49,6 +50,7 @@ FRAMES = {
     "verdicts": ["verdict", "requirement", "found", "reason"],
     "calibrated": ["operator", "matching", "dose", "RS", "null_RS", "calibrated", "low", "high", "networks"],
     "specific": ["operator", "matching", "dose", "pairs", "RS", "RS_specific", "low", "high", "movement", "status"],
+    "sufficiency": ["question", "matching", "arm", "masked", "pairs", "mse", "ci", "auroc", "auprc"],
     "manifold": ["operator", "matching", "dose", "pairs", "natural", "mechanistic", "control", "auroc_arms", "stranger"],
 }
 
@@ -375,7 +377,7 @@ def terms(scores: pd.DataFrame) -> list[tuple[str, str]]: # term, meaning
     operators = [(f"Operator “{o}”", f"Residues are {EDITED[o]}.") for o in pd.unique(scores["operator"]) if o in EDITED]
     return TERMS + operators + [(f"Controls “{m}”", sentence(CONTROLS[m])) for m in pd.unique(scores["matching"]) if m in CONTROLS]
 
-# %% ../nbs/19_report.ipynb #4eaac0ef
+# %% ../nbs/19_report.ipynb #c7615271
 def render_report(scores: pd.DataFrame,      # one row per condition and score; see `FRAMES` for columns
                   arms: pd.DataFrame,        # mean |Δ| per pair and arm, output units
                   targets: pd.DataFrame,     # per target at the primary condition, most reliant first
@@ -389,10 +391,11 @@ def render_report(scores: pd.DataFrame,      # one row per condition and score; 
                   manifold: pd.DataFrame | None = None, # how strange both arms are to the model
                   calibrated: pd.DataFrame | None = None, # RS moved so that untrained networks score one half
                   specific: pd.DataFrame | None = None, # RS of what is left of a full grid without drug and target means
+                  sufficiency: pd.DataFrame | None = None, # accuracy without the prior, and with nothing else
                  ) -> str:                   # one self-contained HTML page
     "The report as HTML: no network, no scripts, the same frames give the same bytes. Raises `InputError` for frames without their columns."
     frames = checked_frames(scores=scores, arms=arms, targets=targets, residues=residues, unauditable=unauditable, balance=balance,
-                            tests=tests, verdicts=verdicts, manifold=manifold, calibrated=calibrated, specific=specific)
+                            tests=tests, verdicts=verdicts, manifold=manifold, calibrated=calibrated, specific=specific, sufficiency=sufficiency)
     manifest = {"isaac": "", "warnings": [], "data": {}, "config": {}} | manifest
     return _rendered("report", _content(frames, manifest, title))
 
@@ -402,7 +405,7 @@ def _rendered(template: str, content: dict) -> str:
     environment = Environment(loader=PackageLoader("isaac"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(f"{template}.html.jinja").render(content)
 
-# %% ../nbs/19_report.ipynb #5c3661da
+# %% ../nbs/19_report.ipynb #43ef44b3
 PLACE = {"operator": "Operator", "matching": "Controls", "dose": "Dose"}
 CALIBRATED_HEADS = PLACE | {"RS": "RS", "null_RS": "RS, untrained", "calibrated": "Calibrated RS", "interval": "interval", "networks": "Networks"}
 SPECIFIC_HEADS = PLACE | {"RS": "RS", "result": "RS_specific", "interval": "interval", "movement": "Share of all movement", "pairs": "Pairs"}
@@ -412,6 +415,10 @@ def _with_interval(frame: pd.DataFrame, headings: dict[str, str], caption: str, 
     shown = frame.assign(interval=[span(low, high) for low, high in zip(frame["low"], frame["high"], strict=True)])
     if "status" in shown: shown["result"] = [number(v) if s == "ok" else s for v, s in zip(shown["RS_specific"], shown["status"], strict=True)]
     return as_table(shown, headings | {"interval": f"{level} interval"}, caption)
+
+NECESSITY = {"matching": "Controls", "arm": "Masked, or kept", "masked": "Residues masked", "mse": "MSE", "ci": "CI", "auroc": "AUROC",
+             "auprc": "AUPRC", "pairs": "Pairs"}
+MASKED = {"none": "nothing masked", "mechanistic": "the prior", "control": "its controls"} # arm → what is masked, or kept
 
 STRANGENESS = {"operator": "Operator", "matching": "Controls", "dose": "Dose", "natural": "No edit", "mechanistic": "Prior edited",
                "control": "Controls edited", "auroc_arms": "P(prior farther)", "stranger": "Stranger arm", "pairs": "Pairs"} # column → heading
@@ -428,7 +435,8 @@ def _content(frames: dict, manifest: dict, title: str | None) -> dict:
     accuracy = pd.DataFrame([{"part": PARTS.get(part, part)} | dict(values) for part, values in (manifest.get("metrics") or {}).items()])
     some = lambda name, heading: [(name, heading)] if len(frames[name]) else []
     contents = [("results", "Results"), *some("tests", "Tests"), *((f.id, f.title) for f in figures),
-                *some("specific", "Drug-specific"), *some("manifold", "Strangeness"), ("strongest", "Strongest edits"),
+                *some("specific", "Drug-specific"), *some("sufficiency", "Necessity"), *some("manifold", "Strangeness"),
+                ("strongest", "Strongest edits"),
                 ("unauditable", "Not auditable"), *([("accuracy", "Accuracy")] if len(accuracy) else []), ("terms", "Terms"),
                 ("provenance", "Configuration")]
     return {
@@ -438,6 +446,8 @@ def _content(frames: dict, manifest: dict, title: str | None) -> dict:
                   for _, r in primaries.iterrows()],
         "overall": overall(frames["verdicts"]), "verdicts": verdict_table(frames["verdicts"]), "tests": test_table(frames["tests"]),
         "calibrated": _with_interval(frames["calibrated"], CALIBRATED_HEADS, "Null-calibrated reasoning score", level),
+        "sufficiency": as_table(frames["sufficiency"].assign(arm=frames["sufficiency"]["arm"].map(MASKED).fillna(frames["sufficiency"]["arm"])),
+                                NECESSITY, "Accuracy on the pairs with a measured affinity", by="question"),
         "specific": _with_interval(frames["specific"], SPECIFIC_HEADS, "Drug-specific reliance, RS_specific", level),
         "headline": headline(scores, level), "headline_note": HEADLINE_NOTE, "primary_scores": at_primary, "all_scores": everywhere,
         "manifold": as_table(frames["manifold"], STRANGENESS, "Median Mahalanobis distance from natural pairs, in standard deviations"),

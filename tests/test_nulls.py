@@ -94,6 +94,14 @@ def test_what_was_not_asked_fails_its_requirement_with_the_reason(data, prior, m
     assert set(plain.facts()) == set(fact_names(plain.config))
 
 
+def test_necessity_and_sufficiency_are_asked_where_they_are_wanted(data, prior, model, tmp_path, one_thread):
+    made = audit(model, data, prior, **OPTIONS, sufficiency=True, out=tmp_path / "run")
+    assert set(made.sufficiency["question"]) == {"necessity", "sufficiency"} and made.sufficiency["ci"].between(0, 1).all()
+    pd.testing.assert_frame_equal(AuditResult.load(tmp_path / "run").sufficiency, made.sufficiency)
+    assert "is it enough?" in (tmp_path / "run" / "report.html").read_text()
+    assert audit(model, data, prior, **OPTIONS).sufficiency.empty
+
+
 def test_mistakes_are_named_before_the_model_is_asked(data, prior):
     def never(smiles, sequences): raise AssertionError("the model was asked")
     misplaced = {"operator": "alanine", "matching": "geometry", "dose": 4}
@@ -135,6 +143,6 @@ def test_only_a_grid_shows_what_is_specific_to_the_drug(data, prior, model, tmp_
 
 def test_what_is_not_asked_leaves_no_trace_in_the_configuration():
     "Audits made before there were nulls keep their identity."
-    assert not {"family", "placebos", "initialisations"} & set(AuditConfig().model_dump())
+    assert not {"family", "placebos", "initialisations", "sufficiency"} & set(AuditConfig().model_dump())
     config = validated(AuditConfig, placebos=5, family=[Endpoint(operator="mask", matching="geometry", dose=20)])
     assert config.model_dump()["placebos"] == 5 and len(config.tested) == 1 and AuditConfig(**config.model_dump()) == config
