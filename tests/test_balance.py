@@ -1,5 +1,6 @@
 """Fair controls: what each matching promises, homologues, and the balance table against a plain reckoning."""
 
+import tracemalloc
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from isaac.balance import COVARIATES, HYDROPATHY, balance_table, lowered_doses, mask_note
 from isaac.core import AMINO_ACIDS, InputError, blosum62, stream_key
-from isaac.homologues import LEAST, conservation, homologue_profiles
+from isaac.homologues import LEAST, SAME_PROTEIN, candidates, conservation, homologue_profiles, words_of
 from isaac.matching import ALIKE, APART, CLASSES, IN_COMMON, MATCHINGS, make_site, mechanistic_residues, runs_of
 from isaac.operators import OPERATORS, to_letters, to_strings
 from isaac.plan import Design, load_plan, make_cells, make_plan, save_plan
@@ -126,6 +127,30 @@ def test_profiles_do_not_depend_on_order_or_company_and_never_count_oneself(seed
     again = homologue_profiles([family[i] for i in order[:4]], pool=[family[i] for i in order] * 2)
     for sequence, counts in again.items(): assert np.array_equal(counts, profiles[sequence])
     assert max(p.sum(axis=1).max() for p in profiles.values()) <= 8
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text("ACD", max_size=30), max_size=150), st.lists(st.text("ACDX", max_size=30), max_size=40), st.integers(1, 30))
+def test_candidates_are_those_of_a_full_comparison(mine, pool, most):
+    "Few letters and short texts: many ties, versions of one text, and sequences without a word."
+    mine, pool = ([words_of(s) for s in texts] for texts in (mine, pool))
+    found = candidates(mine, pool, most)
+    assert len(found) == len(mine)
+    for one, rows in zip(mine, found, strict=True):
+        shared = np.array([len(set(one.codes) & set(other.codes)) for other in pool])
+        sizes = np.array([max(len(other.codes), 1) for other in pool])
+        near = np.where(shared > SAME_PROTEIN * np.minimum(max(len(one.codes), 1), sizes), 0, shared / np.sqrt(max(len(one.codes), 1) * sizes))
+        assert rows.tolist() == [i for i in sorted(range(len(pool)), key=lambda i: -near[i]) if near[i] > 0][:most] # noqa: B023
+
+
+def test_memory_of_candidates_grows_with_the_list_not_with_its_square():
+    words, peaks = [words_of("".join(np.random.default_rng(i).choice(list(AMINO_ACIDS), 100))) for i in range(2000)], []
+    for n in (500, 2000):
+        tracemalloc.start()
+        candidates(words[:n], words[:n])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 6 * peaks[0] and peaks[1] < 2000 ** 2 * 4 # four times as long; not even one dense float32 table
 
 
 def test_a_profile_counts_what_stands_opposite():
