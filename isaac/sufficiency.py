@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DOSE', 'QUESTIONS', 'COLUMNS', 'flanked', 'all_but', 'sufficiency_design', 'sufficiency_plan', 'masked_residues',
-           'sufficiency_table']
+           'asked_of', 'sufficiency_table']
 
-# %% ../nbs/15b_sufficiency.ipynb #5bd10d2d
+# %% ../nbs/15b_sufficiency.ipynb #2ad5b723
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -19,7 +19,7 @@ from .engine import Responses
 from .matching import LOWERING, MATCHINGS, Site
 from .plan import Block, Design, Plan, assemble_plan, make_cells, planned_sites, unauditable_targets, variant_ids
 from .predictors import Reading, visible_range
-from .scores import arm_metrics, base_predictions, contrast, response_matrix
+from .scores import arm_cells, arm_metrics, base_predictions, contrast, response_matrix
 
 # %% ../nbs/15b_sufficiency.ipynb #fa2f1754
 def flanked(site: Site,                # where
@@ -50,7 +50,7 @@ def _masked_block(row: int, site: Site, residues: np.ndarray, first_cell: int, m
     cells = first_cell + np.arange(len(residues), dtype=np.int32)
     return Block(row, cells, residues, letters, variant_ids("target", site.sequence, residues, letters))
 
-# %% ../nbs/15b_sufficiency.ipynb #f7cda495
+# %% ../nbs/15b_sufficiency.ipynb #b062c7e8
 DOSE = "100%" # of the prior, always
 
 def _blocks(row: int,               # row of the site
@@ -67,6 +67,9 @@ def _blocks(row: int,               # row of the site
     draws = np.array([(seed, repeat) for seed in seeds for repeat in range(design.repeats)]).T
     for operator, where in (("mask", site), ("keep", flanked(site, flank, visible))):
         chosen, asked = {"none": np.tile(where.prior, (draws.shape[1], 1))}, f"{operator}, flank {flank}: " if operator == "keep" else ""
+        if len(where.prior) == visible[1] - visible[0]:
+            refused.extend((row, matching, DOSE, f"{asked}nothing else is visible") for matching in design.matchings)
+            continue
         for matching in design.matchings:
             controls = MATCHINGS[matching](where, chosen["none"], stream_key("sufficiency", where.key, *draws, operator, matching))
             if controls.reason: refused.append((row, matching, DOSE, asked + controls.reason))
@@ -113,7 +116,15 @@ def masked_residues(plan: Plan,
     masked = plan.variants["positions"].map(len).to_numpy()[edits["target_variant"]]
     return edits.assign(masked=masked).merge(plan.cells).groupby(["operator", "arm", "matching"])["masked"].mean()
 
-# %% ../nbs/15b_sufficiency.ipynb #1338cd77
+# %% ../nbs/15b_sufficiency.ipynb #e31c69ff
+def asked_of(plan: Plan, matrix: np.ndarray, # the plan and its response matrix
+             operator: str, matching: str,
+            ) -> np.ndarray:                 # columns of `matrix`
+    "The pairs of which both arms were asked and the affinity is known."
+    asked = ~np.isnan(matrix[np.concatenate(arm_cells(plan.cells, operator, matching, DOSE))]).any(axis=0)
+    return np.flatnonzero(asked & plan.pairs["affinity"].notna().to_numpy())
+
+# %% ../nbs/15b_sufficiency.ipynb #5888bad5
 QUESTIONS = {"necessity": "mask", "sufficiency": "keep"} # question → operator
 COLUMNS = ["question", "matching", "arm", "masked", "pairs", "mse", "ci", "auroc", "auprc"]
 
@@ -123,16 +134,14 @@ def sufficiency_table(plan: Plan,             # from `sufficiency_plan`, with me
                       same_scale: bool = True,        # predictions have the unit of the affinities; if not, no MSE
                      ) -> pd.DataFrame:       # `COLUMNS`; `masked` is a mean number of residues
     "Accuracy without the prior (necessity) and with nothing else (sufficiency), beside matched controls. Raises `InputError` if nothing is known."
-    matrix, base, tables = response_matrix(plan, responses), base_predictions(plan, responses), []
-    rows = np.flatnonzero(~np.isnan(matrix).any(axis=0))
-    if "affinity" not in plan.pairs or len(rows) == 0:
-        raise InputError("There is no pair of which all was asked and the affinity is known", advice="See the plan's `unauditable` for the reasons")
-    pairs = plan.pairs.iloc[rows]
-    masked = masked_residues(plan, pairs["pair_id"])
-    for question, matching in product(QUESTIONS, plan.design.matchings):
-        operator = QUESTIONS[question]
-        arms = contrast(plan, matrix, operator, matching, DOSE, rows)
-        table = arm_metrics(pairs["affinity"].to_numpy(), base[rows], arms, threshold, same_scale)
-        residues = [0.0, masked[operator, "mechanistic", "none"], masked[operator, "control", matching]]
-        tables.append(table.assign(question=question, matching=matching, masked=residues))
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    if "affinity" not in plan.pairs: raise InputError("Accuracy needs measured affinities, and there are none")
+    matrix, base, affinity, tables = response_matrix(plan, responses), base_predictions(plan, responses), plan.pairs["affinity"].to_numpy(), []
+    for (question, operator), matching in product(QUESTIONS.items(), plan.design.matchings):
+        rows = asked_of(plan, matrix, operator, matching)
+        table = arm_metrics(affinity[rows], base[rows], contrast(plan, matrix, operator, matching, DOSE, rows), threshold, same_scale)
+        arms = [(operator, "mechanistic", "none"), (operator, "control", matching)]
+        masked = masked_residues(plan, plan.pairs["pair_id"].iloc[rows]).reindex(pd.MultiIndex.from_tuples(arms))
+        tables.append(table.assign(question=question, matching=matching, masked=[0.0 if len(rows) else np.nan, *masked]))
+    table = pd.concat(tables, ignore_index=True)[COLUMNS]
+    if table["pairs"].any(): return table
+    raise InputError("No question was asked of any pair whose affinity is known", advice="See the plan's `unauditable` for the reasons")

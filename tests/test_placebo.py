@@ -14,7 +14,7 @@ from isaac.matching import MATCHINGS, make_site, translations
 from isaac.placebo import expected_cost, moved, placebo_plan, placebo_sums, placements
 from isaac.plan import Design
 from isaac.predictors import Reading
-from isaac.sufficiency import flanked, sufficiency_plan, sufficiency_table
+from isaac.sufficiency import COLUMNS, flanked, sufficiency_plan, sufficiency_table
 
 LETTERS = list("ACDEFGHIKLMNPQRSTVWY")
 DRUGS = {"ethanol": "CCO", "urea": "NC(=O)N"}
@@ -164,3 +164,30 @@ def test_accuracy_without_and_with_nothing_but_the_pocket():
             whole = where in unharmed or where[1] == "none"
             assert (row["mse"], row["auroc"]) == ((0, 1) if whole else (np.mean((np.arange(8) + 1) ** 2), 0.5)), where
         assert table["masked"].tolist() == [0, 6, 6, 0, 114, 114] and (table["pairs"] == 8).all()
+
+
+def test_each_question_and_matching_stands_on_its_own_pairs():
+    "Five targets; of one the affinity is not known. Flanked, the pocket of eight residues fits within its span ± 20 in none."
+    pairs, prior = study(5)
+    pairs["affinity"] = np.arange(10.0)
+    pairs.loc[pairs["target_id"].eq("t4"), "affinity"] = np.nan
+    design = Design(matchings=("geometry", "uniform", "domain"), repeats=1, intervention_seeds=1, min_prior=3)
+    plan = sufficiency_plan(pairs, prior, design=design, flank=20)
+    assert ("domain" in set(plan.unauditable["matching"])) and ("uniform" not in set(plan.unauditable["matching"]))
+    table = sufficiency_table(plan, respond(plan, changed(pairs, {})))
+    assert list(table) == COLUMNS and len(table) == 2 * 3 * 3
+    count = table.set_index(["question", "matching", "arm"])["pairs"].unstack()
+    assert (count.loc["necessity"] == 8).all(axis=None) and (count.loc[("sufficiency", "uniform")] == 8).all()
+    assert (count.loc[("sufficiency", "domain")] == 0).all()
+    assert table.query("pairs == 0")[["masked", "mse", "ci", "auroc", "auprc"]].isna().all(axis=None)
+    alone = sufficiency_plan(pairs, prior, design=design.model_copy(update={"matchings": ("uniform",)}), flank=20)
+    expected = sufficiency_table(alone, respond(alone, changed(pairs, {})))
+    pd.testing.assert_frame_equal(table.query("matching == 'uniform'").reset_index(drop=True), expected)
+
+
+def test_where_the_flanks_take_in_everything_only_necessity_is_asked():
+    pairs, prior = study(2, length=20, pocket=(8, 9, 10))
+    plan = sufficiency_plan(pairs.assign(affinity=np.arange(4.0)), prior, design=Design(matchings=("uniform",), repeats=1, min_prior=3), flank=12)
+    assert plan.unauditable["reason"].tolist() == ["keep, flank 12: nothing else is visible"] * 2
+    table = sufficiency_table(plan, respond(plan, changed(pairs, {})))
+    assert table.groupby("question")["pairs"].unique().map(list).to_dict() == {"necessity": [4], "sufficiency": [0]}
