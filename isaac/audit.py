@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'IDENTITY', 'LAST', 'WHAT_STATU
            'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity', 'claim_directory',
            'PreparedAudit', 'prepare', 'conclude', 'model_names', 'fresh_copy', 'audit']
 
-# %% ../nbs/20_audit.ipynb #9af732da
+# %% ../nbs/20_audit.ipynb #5196da5d
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,13 +20,26 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
 
 from . import __version__
-from .balance import COVARIATES, balance_table, mask_note
-from .core import InputError, Problem, atomic_path, content_hash, patch_to, random_bits, read_json, residue_name, stream_key, write_json
+from .balance import COVARIATES, balance_table, lowered_doses, mask_note
+from isaac.core import (
+    InputError,
+    IsaacError,
+    Problem,
+    atomic_path,
+    content_hash,
+    patch_to,
+    random_bits,
+    read_json,
+    residue_name,
+    stream_key,
+    write_json,
+)
 from .datasets import DTIDataset
 from .engine import TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, score_interval, specific_scores
 from .manifold import Penultimate, manifold_notes, off_manifold
-from .nulls import KEYS, NO_NULLS, Nulls, ask_nulls, calibrated_scores, null_tests, placebo_rank
+from .matching import LOWERING
+from .nulls import EXCESS, KEYS, NETWORKS, NO_NULLS, Nulls, ask_nulls, calibrated_scores, condition_of, null_tests, placebo_rank
 from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
 from .predictors import Reading, as_numbers, as_predictor, full_name, model_hash, reading, to_linear
 from .priors import Prior
@@ -36,13 +49,13 @@ from isaac.scores import (
     Contrast,
     arm_metrics,
     base_predictions,
-    coherence,
     conditions,
     contrast,
     overlap_kde,
     response_matrix,
     supports,
 )
+from .scores import coherence as output_coherence
 from .sufficiency import sufficiency_plan, sufficiency_table
 from .verdicts import PLACEBO, check_names, judge, requirements
 
@@ -55,7 +68,7 @@ class Endpoint(BaseModel):
     dose: Dose
     score: str = "RS"
 
-# %% ../nbs/20_audit.ipynb #0dbf64ac
+# %% ../nbs/20_audit.ipynb #6159049c
 class AuditConfig(Design):
     "Everything that decides an audit's numbers."
     primary: Endpoint | None = None        # None: the first operator and matching, dose 20 if planned (else the first), RS
@@ -75,6 +88,10 @@ class AuditConfig(Design):
                  for role, e in [("primary", self.endpoint), *(("family", e) for e in self.family)]
                  for name, value, known in (("operator", e.operator, self.operators), ("matching", e.matching, self.matchings),
                                             ("dose", e.dose, self.doses), ("score", e.score, SCORES)) if value not in known]
+        wrong += [f"{e.matching} has no placebo priors: it leaves out residues of some placements" for e in self.tested
+                  if self.placebos and e.matching in LOWERING]
+        tested = self.tested if self.placebos or self.initialisations else self.family
+        wrong += [f"score {e.score} cannot be tested, only RS and log_odds" for e in tested if e.score not in ("RS", "log_odds")]
         wrong += [f"{name} must be 0 or several" for name in ("placebos", "initialisations") if getattr(self, name) < 0 or getattr(self, name) == 1]
         if not 0 < self.level < 1: wrong.append(f"level {self.level} is not between 0 and 1")
         if self.bootstrap_draws < 100: wrong.append(f"{self.bootstrap_draws} bootstrap draws are fewer than 100")
@@ -92,7 +109,9 @@ class AuditConfig(Design):
     @property
     def tested(self) -> list[Endpoint]:
         "The conditions that are tested, each once, the primary one first."
-        return list({(e.operator, e.matching, e.dose): e for e in (*reversed(self.family), self.endpoint)}.values())[::-1]
+        first = {}
+        for e in (self.endpoint, *self.family): first.setdefault((e.operator, e.matching, e.dose), e)
+        return list(first.values())
 
     @model_serializer(mode="wrap")
     def _plain(self, dump):
@@ -145,7 +164,7 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[[*keys, "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #28c5ebd9
+# %% ../nbs/20_audit.ipynb #cbf9f131
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -158,6 +177,12 @@ class AuditResult:
     nulls: Nulls = field(default=NO_NULLS, repr=False) # what was found where nothing should be
     manifold: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # how strange both arms are to the model (`off_manifold`), if it shows
     sufficiency: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # accuracy with nothing but the prior (`sufficiency_table`), if asked
+    _made: dict = field(default_factory=dict, init=False, repr=False)           # tables that were asked for before
+
+    def _once(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        "A table, made when it is first asked for."
+        if name not in self._made: self._made[name] = make()
+        return self._made[name]
 
     @cached_property
     def _matrix(self) -> np.ndarray: return response_matrix(self.plan, self.responses)
@@ -191,12 +216,9 @@ class AuditResult:
         "The primary endpoint in one sentence."
         return summarise(self.primary, self.config.level)
 
-    @cached_property
-    def _balance(self) -> pd.DataFrame: return balance_table(self.plan, self.prior)
-
     def balance(self) -> pd.DataFrame:
-        "How alike the arms are: every covariate under every condition, with the standardised mean difference (SMD)."
-        return self._balance
+        "How alike the arms are on common support: every covariate under every condition, with the standardised mean difference (SMD)."
+        return self._once("balance", lambda: balance_table(self.plan, self.prior, support=supports(self.plan, self._matrix)[1]))
 
     @classmethod
     def load(cls, directory: str | Path, # written by `save`, or by `audit` with `out`
@@ -291,7 +313,7 @@ def strongest(self: AuditResult, n: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"drug_id": edits["drug_id"], "target_id": edits["target_id"], "residues": [label(r) for r in edits.itertuples()],
                          "operator": e.operator, "dose": dose, "response": edits["response"]}).reset_index(drop=True)
 
-# %% ../nbs/20_audit.ipynb #2fc36a25
+# %% ../nbs/20_audit.ipynb #1b889529
 def _everywhere(result: AuditResult,
                 table: Callable[[np.ndarray, Contrast, pd.DataFrame], pd.DataFrame], # of unedited predictions, arms and pairs
                ) -> pd.DataFrame:
@@ -308,26 +330,28 @@ def necessity(self: AuditResult) -> pd.DataFrame:
     "Accuracy without an edit, after mechanistic and after control edits: operator, matching, dose, arm, pairs, mse, ci, auroc, auprc."
     same = self.plan.reading.scale == "affinity"
     measured = lambda pairs: pairs["affinity"].to_numpy(float) if "affinity" in pairs else np.full(len(pairs), np.nan)
-    return _everywhere(self, lambda base, c, pairs: arm_metrics(measured(pairs), base, c, self.manifest["data"]["threshold"], same))
+    threshold = self.manifest["data"]["threshold"]
+    return self._once("necessity", lambda: _everywhere(self, lambda base, c, pairs: arm_metrics(measured(pairs), base, c, threshold, same)))
 
 @patch_to(AuditResult)
-def coherent(self: AuditResult) -> pd.DataFrame:
+def coherence(self: AuditResult) -> pd.DataFrame:
     "How the distribution of outputs differs between no edit, mechanistic and control edits (output units)."
-    return _everywhere(self, lambda base, c, pairs: coherence(base, c))
+    return self._once("coherence", lambda: _everywhere(self, lambda base, c, pairs: output_coherence(base, c)))
 
-# %% ../nbs/20_audit.ipynb #92626e78
+# %% ../nbs/20_audit.ipynb #402d8607
 @patch_to(AuditResult)
 def tests(self: AuditResult) -> pd.DataFrame:
     "The declared conditions against their nulls, p adjusted over the family (`isaac.nulls.null_tests`)."
     pairs, arms = _tested(self)
-    return null_tests(self.nulls, arms, pairs["sequence"].to_numpy(), self.config.tested, self.config.seed)
+    return self._once("tests", lambda: null_tests(self.nulls, arms, pairs["sequence"].to_numpy(), self.config.tested, self.config.seed))
 
 @patch_to(AuditResult)
 def calibrated(self: AuditResult) -> pd.DataFrame:
     "Null-calibrated RS of the declared conditions; no rows unless untrained networks were asked."
     pairs, arms = _tested(self)
-    return calibrated_scores(self.nulls, arms, pairs["smiles"].to_numpy(), pairs["sequence"].to_numpy(), self.config.tested,
-                             self.config.bootstrap_draws, self.config.seed, self.config.level)
+    of_pairs = pairs["smiles"].to_numpy(), pairs["sequence"].to_numpy()
+    return self._once("calibrated", lambda: calibrated_scores(self.nulls, arms, *of_pairs, self.config.tested, self.config.bootstrap_draws,
+                                                              self.config.seed, self.config.level, self.config.fixed_factors))
 
 def _tested(result: AuditResult) -> tuple[pd.DataFrame, list[Contrast]]:
     "The pairs of common support, and the arms of every declared condition on them."
@@ -338,12 +362,14 @@ def _tested(result: AuditResult) -> tuple[pd.DataFrame, list[Contrast]]:
 @patch_to(AuditResult)
 def specific(self: AuditResult) -> pd.DataFrame:
     "Drug-specific reliance, RS_specific. Raises `InputError` unless every drug was asked with every target, as in `DTIDataset.crossed()`."
-    return specific_scores(self.plan, self.responses, self.config.bootstrap_draws, self.config.seed, self.config.level)
+    of_bootstrap = self.config.bootstrap_draws, self.config.seed, self.config.level, self.config.fixed_factors
+    return self._once("specific", lambda: specific_scores(self.plan, self.responses, *of_bootstrap))
 
-def _is_grid(pairs: pd.DataFrame) -> bool:
-    "Whether every drug occurs with every sequence, and there are several of both."
+def _on_grid(result: AuditResult) -> bool:
+    "Whether common support has every drug with every sequence, the same prior for all drugs, and several of both."
+    pairs = result.plan.pairs.iloc[supports(result.plan, result._matrix)[1]].drop_duplicates(["smiles", "sequence"])
     drugs, sequences = pairs["smiles"].nunique(), pairs["sequence"].nunique()
-    return min(drugs, sequences) > 1 and len(pairs[["smiles", "sequence"]].drop_duplicates()) == drugs * sequences
+    return min(drugs, sequences) > 1 and len(pairs) == drugs * sequences and pairs.groupby("sequence")["site"].nunique().max() == 1
 
 # %% ../nbs/20_audit.ipynb #8392acdc
 METRICS = ("auroc", "auprc", "ci", "mse") # of a model's test part, in the order they are shown
@@ -358,7 +384,7 @@ def fact_names(config: AuditConfig) -> list[str]:
     scores = [_fact(score, part) for score in (*SCORES, "OVL_kde") for part in PARTS]
     return [*scores, *ASKED, *APART.values(), *(f"{name}@{'/'.join(map(str, c))}" for c in conditions(config) for name in scores)]
 
-# %% ../nbs/20_audit.ipynb #71d4f3be
+# %% ../nbs/20_audit.ipynb #277b3172
 @patch_to(AuditResult)
 def facts(self: AuditResult) -> dict[str, float | str]:
     "The numbers that a requirement may name; a text is the reason why there is none."
@@ -371,16 +397,22 @@ def facts(self: AuditResult) -> dict[str, float | str]:
     here = self.balance()[self.balance()[KEYS].eq(list(primary)).all(axis=1)].set_index("covariate")
     apart = here["smd"].abs()
     accuracy = (self.manifest.get("metrics") or {}).get("test") or {}
-    tests = self.tests().query("endpoint == 'primary'")
-    p = tests.dropna(subset="p").tail(1) # the last is the strictest: the excess over placebo priors where it was asked
     rank = placebo_rank(self.nulls, e, self.config.seed)
-    untested = "no untrained networks were asked"
+    p, q = _primary_p(self)
     return found | {"pairs": float(self.primary["pairs"]), "auditable": self.primary["pairs"] / max(1, len(self.plan.pairs)),
                     "|SMD|": apart[~here["inherent"]].max(),
-                    **{APART[covariate]: value for covariate, value in apart.items()},
-                    **{m: accuracy.get(m, "not known of this model") for m in METRICS},
-                    "p": p["p"].iloc[0] if len(p) else untested, "q": p["q"].iloc[0] if len(p) else untested,
+                    **{APART[covariate]: value if value == value else "not defined here" for covariate, value in apart.items()},
+                    **{m: "not known of this model" if accuracy.get(m) is None else accuracy[m] for m in METRICS}, "p": p, "q": q,
                     PLACEBO: rank.beaten if rank else "no placebo priors were asked"}
+
+def _primary_p(result: AuditResult) -> tuple[float | str, float | str]: # p and q, or the reason why there are none
+    "The test of the primary condition: its excess over placebo priors if they were to be asked, else its score, against untrained networks."
+    config, tests = result.config, result.tests().query("endpoint == 'primary'").set_index("test")
+    wanted = EXCESS if config.placebos else NETWORKS
+    reason = ("no untrained networks were asked" if not config.initialisations else result.primary["status"] if result.primary["status"] != "ok" else
+              "no target has room for placebo priors" if wanted not in tests.index else tests.loc[wanted, "note"])
+    p, q = (tests.loc[wanted, name] if wanted in tests.index else np.nan for name in ("p", "q"))
+    return (reason, reason) if np.isnan(p) else (float(p), float(q))
 
 @patch_to(AuditResult)
 def verdicts(self: AuditResult,
@@ -390,6 +422,16 @@ def verdicts(self: AuditResult,
     wanted = requirements(self.manifest.get("required", []) if required is None else required)
     return judge(wanted, self.facts() if wanted else {})
 
+# %% ../nbs/20_audit.ipynb #9284dc19
+@patch_to(AuditResult)
+def tables(self: AuditResult) -> dict[str, pd.DataFrame]:
+    "Every table of the audit; what was not asked is missing, or has no rows."
+    found = {"scores": self.scores(), "targets": self.targets(), "unauditable": self.plan.unauditable, "strongest": self.strongest(),
+             "balance": self.balance(), "necessity": self.necessity(), "coherence": self.coherence(), "tests": self.tests(),
+             "calibrated": self.calibrated(), "verdicts": self.verdicts()}
+    if _on_grid(self): found["specific"] = self.specific()
+    return found | {name: table for name in ("manifold", "sufficiency") if len(table := getattr(self, name))}
+
 # %% ../nbs/20_audit.ipynb #74e0d1f7
 @patch_to(AuditResult)
 def plot(self: AuditResult):
@@ -397,15 +439,14 @@ def plot(self: AuditResult):
     from isaac.plots import overview
     return overview(self.scores("common"), arms=self.arms(), unit=self.manifest["data"]["scale"] or "output units", level=self.config.level)
 
-# %% ../nbs/20_audit.ipynb #d0339ac5
+# %% ../nbs/20_audit.ipynb #acfa13ea
 @patch_to(AuditResult)
 def to_html(self: AuditResult, path: str | Path) -> Path:
     "Write the one-file HTML report."
-    from isaac.report import write_report
-    return write_report(path, scores=self.scores(), arms=self.arms(), targets=self.targets(), residues=self.strongest(),
-                        unauditable=self.plan.unauditable, manifest=self.manifest, balance=self.balance(), tests=self.tests(),
-                        verdicts=self.verdicts(), manifold=self.manifold, sufficiency=self.sufficiency, calibrated=self.calibrated(),
-                        specific=self.specific() if _is_grid(self.plan.pairs) else None)
+    from isaac.report import FRAMES, write_report
+    tables = self.tables()
+    return write_report(path, residues=tables.pop("strongest"), arms=self.arms(), manifest=self.manifest,
+                        **{name: table for name, table in tables.items() if name in FRAMES})
 
 # %% ../nbs/20_audit.ipynb #3187e90e
 IDENTITY = ("isaac", "model", "data", "prior", "config", "plan_hash") # what decides the numbers
@@ -438,7 +479,7 @@ def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same
     _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #3feb6ec4
+# %% ../nbs/20_audit.ipynb #e26a3283
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
@@ -449,11 +490,7 @@ def save(self: AuditResult, directory: str | Path) -> Path:
     write_table(directory / "prior.parquet", self.prior)
     for name, table in {**vars(self.nulls), "manifold": self.manifold, "sufficiency": self.sufficiency}.items():
         if len(table): write_table(directory / f"{name}.parquet", table)
-    tables = {"scores": self.scores(), "targets": self.targets(), "unauditable": self.plan.unauditable, "strongest": self.strongest(),
-              "balance": self.balance(), "necessity": self.necessity(), "coherence": self.coherent(), "tests": self.tests(),
-              "verdicts": self.verdicts(), "calibrated": self.calibrated()}
-    if _is_grid(self.plan.pairs): tables["specific"] = self.specific()
-    for name, table in tables.items():
+    for name, table in self.tables().items():
         with atomic_path(directory / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
     self.to_html(directory / "report.html")
     _write_manifest(directory, self.manifest)
@@ -522,7 +559,7 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #405aba73
+# %% ../nbs/20_audit.ipynb #694d24f8
 WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to a relative, so its positions are less certain"}
 
 def _doubts(plan: Plan, prior: Prior) -> list[str]:
@@ -531,6 +568,8 @@ def _doubts(plan: Plan, prior: Prior) -> list[str]:
     audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[never, "target_id"])
     doubtful = prior.coverage[prior.coverage["status"].isin(WHAT_STATUS_MEANS) & prior.coverage["target_id"].isin(audited)]
     unseen = [note.removesuffix(".")] if (note := mask_note(plan)) else []
+    unseen += [f"{r.matching} at dose {r.dose} edits {r.edited:.1f} of {r.asked:.1f} residues, in both arms alike: {r.targets} targets lack matches"
+               for r in lowered_doses(plan).itertuples()]
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen
 
@@ -612,7 +651,7 @@ def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
     seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
     return [f"{seen:,} of {len(pairs):,} audited pairs have a drug and sequence the model was trained on"] if seen else []
 
-# %% ../nbs/20_audit.ipynb #9c2d2ae1
+# %% ../nbs/20_audit.ipynb #8da74243
 def fresh_copy(model: Any, seed: int) -> Any: # a predictor
     "An untrained network like `model`: its own method `untrained(seed)`, or a model of ours. Raises `InputError` where neither is known."
     if callable(own := getattr(model, "untrained", None)): return own(seed)
@@ -621,14 +660,22 @@ def fresh_copy(model: Any, seed: int) -> Any: # a predictor
     raise InputError("Untrained copies cannot be made", [Problem("model", "untrained", full_name(model), "has no such method")],
                      "Give it a method untrained(seed) that returns a newly initialised predictor, or ask for no initialisations")
 
+def _or_reason(what: str, otherwise: Any, ask: Callable, *given) -> tuple[Any, list[str]]: # what was found, and why nothing was
+    "Something that an audit can do without: what fails here must not cost the answers that are there."
+    try: return ask(*given), []
+    except IsaacError as error: return otherwise, [f"{what}: {error}"]
+
 def _strangeness(plan: Plan, model: Any) -> pd.DataFrame:
-    "How strange both arms are to a model that shows what its last layer sees; no rows for others, and for too few or equal pairs."
-    if not isinstance(model, Penultimate): return pd.DataFrame()
-    try: return off_manifold(plan, model)
-    except InputError: return pd.DataFrame()
+    "How strange both arms are to a model that shows what its last layer sees; no rows for others."
+    return off_manifold(plan, model) if isinstance(model, Penultimate) else pd.DataFrame()
+
+def _check_measured(pairs: pd.DataFrame, config: AuditConfig) -> None:
+    "Raises `InputError` where accuracy is asked for and no affinity is known."
+    if config.sufficiency and ("affinity" not in pairs or pairs["affinity"].isna().all()):
+        raise InputError("Sufficiency cannot be asked", [Problem("option", "sufficiency", True, "no pair has a measured affinity")])
 
 def _sufficiency(model: Any, prepared: "PreparedAudit", prior: Prior, threshold: float | None) -> pd.DataFrame:
-    "Accuracy with nothing but the prior and without it; no rows where that is not asked. Raises `InputError` where nothing is measured."
+    "Accuracy with nothing but the prior and without it; no rows where that is not asked."
     if not prepared.config.sufficiency: return pd.DataFrame()
     pairs, how = prepared.plan.pairs.drop(columns="site"), prepared.plan.reading
     plan = sufficiency_plan(pairs, prior, how, Design(**{k: getattr(prepared.config, k) for k in Design.model_fields}))
@@ -641,9 +688,14 @@ def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Response
     pairs = plan.pairs.iloc[supports(plan, response_matrix(plan, result))[1]].drop(columns="site")
     if pairs.empty: return NO_NULLS
     networks = (fresh_copy(model, seed) for seed in range(config.initialisations))
-    return ask_nulls(model, networks, pairs, prior, plan.reading, config, config.tested, config.placebos)
+    return ask_nulls(model, networks, pairs, prior, plan.reading, config, config.tested, config.placebos, plan.pairs["sequence"], config.chunk)
 
-# %% ../nbs/20_audit.ipynb #4853f255
+def _no_room(nulls: Nulls, config: AuditConfig) -> list[str]:
+    "The tested conditions for which placebo priors were wanted and no target has room."
+    without = ["/".join(condition_of(e).values()) for e in config.tested if config.placebos and nulls.sums(e) is None]
+    return [f"no target has room for placebo priors under {', '.join(without)}"] if without else []
+
+# %% ../nbs/20_audit.ipynb #a70db323
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
           data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
@@ -661,13 +713,17 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     check_names(requirements(require), fact_names(config))
     if config.initialisations: fresh_copy(model, 0) # what cannot be had is known before the model is asked
     prepared = prepare(data, prior, reading(model), config)
+    _check_measured(prepared.plan.pairs, config)
     manifest = prepared.manifest(_describe(model, name, training_seed), getattr(model, "metrics", None)) | {"required": list(require)}
     if out is not None and claim_directory(Path(out), manifest): return _required(_recognise(_load(out), model, Path(out)), require, Path(out))
     responses = respond(prepared.plan, model, config.chunk, progress)
-    relevant = _relevant(prior, prepared.plan.pairs)
-    return conclude(prepared, responses, manifest, _seen_before(model, prepared.plan.pairs), out,
-                    nulls=_nulls(model, prepared, relevant, responses), manifold=_strangeness(prepared.plan, model),
-                    sufficiency=_sufficiency(model, prepared, relevant, manifest["data"]["threshold"]))
+    relevant, threshold = _relevant(prior, prepared.plan.pairs), manifest["data"]["threshold"]
+    none = pd.DataFrame()
+    nulls, untested = _or_reason("there are no nulls", NO_NULLS, _nulls, model, prepared, relevant, responses)
+    manifold, unknown = _or_reason("how strange edits are to the model is not known", none, _strangeness, prepared.plan, model)
+    sufficiency, unasked = _or_reason("sufficiency is not known", none, _sufficiency, model, prepared, relevant, threshold)
+    warnings = [*untested, *_no_room(nulls, config), *unknown, *unasked, *_seen_before(model, prepared.plan.pairs)]
+    return conclude(prepared, responses, manifest, warnings, out, nulls=nulls, manifold=manifold, sufficiency=sufficiency)
 
 def _required(result: AuditResult, require: Sequence[str], directory: Path) -> AuditResult:
     "A finished audit with these requirements, which change no number; its files are written again where they are new."

@@ -105,21 +105,23 @@ def set_features(site: np.ndarray,              # row of the site of each set, s
     return np.column_stack([size, np.bincount(owner, old != new, len(size)), average(similarity[index[old], index[new]]), size / runs, spacing,
                             place, distance, divergence(_census(owner, index[old], len(size), kinds), prior[site]), conservation, hydropathy, domain])
 
-# %% ../nbs/12b_balance.ipynb #8455c001
+# %% ../nbs/12b_balance.ipynb #f2d0fa3e
 def _sites(plan: Plan, table: pd.DataFrame, profiles: Mapping[str, np.ndarray]) -> list[Site]:
     "The sites of a plan, by number; other pockets do not matter here."
     one = plan.pairs.drop_duplicates("site")
     order, sites = pair_sites(one, table, pd.DataFrame({"target_id": [], "position": []}), plan.reading, profiles)
     return [sites[i] for i in order]
 
-def _site_features(plan: Plan, sites: Sequence[Site]) -> tuple[np.ndarray, np.ndarray]: # row of each cell and site, −1 for none; the rows
+def _site_features(plan: Plan, sites: Sequence[Site], pairs: pd.DataFrame, # `pairs`: those rows of plan.pairs that count
+                  ) -> tuple[np.ndarray, np.ndarray]: # row of each cell and site, −1 for none; the rows
     "The covariates of every set of edits, and where each was asked."
-    one = plan.pairs.drop_duplicates("site")
+    one = pairs.drop_duplicates("site")
     site = one.set_index("pair_id")["site"]
     asked = plan.edits[plan.edits["pair_id"].isin(site.index) & plan.edits["cell_id"].ne(0)]
     of_site = site.loc[asked["pair_id"]].to_numpy()
     wanted, row = np.unique(np.stack([of_site, asked["target_variant"]]), axis=1, return_inverse=True)
     rows = np.full((len(plan.cells), len(sites)), -1)
+    if asked.empty: return rows, np.empty((0, len(COVARIATES)))
     rows[asked["cell_id"], of_site] = row.ravel()
     edited = plan.variants.iloc[wanted[1]]
     return rows, set_features(wanted[0], edited["positions"].to_list(), edited["letters"].to_list(), sites, alphabet_of(plan.design.alphabet))
@@ -137,14 +139,15 @@ def standardised_difference(mechanistic: np.ndarray, control: np.ndarray, # shap
     with np.errstate(divide="ignore", invalid="ignore"): smd = np.where(gap == 0, 0.0, gap / pooled)
     return tuple(np.where(both.any(axis=0), x, np.nan) for x in (*mean, smd))
 
-# %% ../nbs/12b_balance.ipynb #ea9172eb
+# %% ../nbs/12b_balance.ipynb #b85da90d
 def balance_table(plan: Plan,
                   table: pd.DataFrame, # the prior's long table: `Prior.table`, `AuditResult.prior`
                   profiles: Mapping[str, np.ndarray] | None = None, # homologues' letters by sequence; None: sought among the plan's; {}: not sought
+                  support: np.ndarray | None = None, # rows of plan.pairs whose sites count, such as common support; None: all
                  ) -> pd.DataFrame: # operator, matching, dose, covariate, mechanistic, control, smd, flag, inherent, n
     "Both arms' mean covariates per condition, their standardised mean difference, and a flag where its size exceeds 0.1; n draws of targets."
     if profiles is None: profiles = homologue_profiles(plan.pairs["sequence"]) if plan.design.alphabet == PROTEIN.name else {}
-    rows, features = _site_features(plan, _sites(plan, table, profiles))
+    rows, features = _site_features(plan, _sites(plan, table, profiles), plan.pairs if support is None else plan.pairs.iloc[support])
     tables = []
     conditions = plan.cells.loc[plan.cells["arm"].eq("control"), ["operator", "matching", "dose"]].drop_duplicates()
     for operator, matching, dose in conditions.itertuples(index=False):

@@ -281,7 +281,7 @@ def over_seeds(made: list): # checkpoints → one row per seed, then mean and sd
     table = pd.DataFrame([c.metrics["test"] for c in made], index=pd.Index([str(c.seed) for c in made], name="seed"))
     return pd.concat([table, pd.DataFrame({"mean": table.mean(), "sd": table.std(ddof=1)}).T.rename_axis("seed")]).reset_index()
 
-# %% ../nbs/23_cli.ipynb #c86bb6a4
+# %% ../nbs/23_cli.ipynb #17d73059
 def several(values: list[str], # as given, each perhaps with commas
            ) -> list:          # whole numbers as numbers
     "One list of all values."
@@ -289,12 +289,13 @@ def several(values: list[str], # as given, each perhaps with commas
     return [int(part) if part.isdigit() else part for part in parts if part]
 
 def endpoint(text: str, # operator/matching/dose or operator/matching/dose/score
+             option: str = "primary", # that names it
             ) -> dict[str, Any]:
-    "The primary endpoint that a text names. Raises `InputError` for another form."
+    "The endpoint that a text names. Raises `InputError` for another form."
     from isaac.core import InputError, Problem
     parts = text.split("/")
     if len(parts) not in (3, 4):
-        raise InputError("The primary endpoint cannot be read", [Problem("option", "primary", text, "not operator/matching/dose")])
+        raise InputError("The endpoint cannot be read", [Problem("option", option, text, "not operator/matching/dose")])
     return dict(zip(("operator", "matching", "dose", "score"), [*parts[:2], *several(parts[2:3]), *parts[3:]], strict=False))
 
 # %% ../nbs/23_cli.ipynb #d310d578
@@ -354,7 +355,7 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #58b93b57
+# %% ../nbs/23_cli.ipynb #90fba752
 @app.command()
 @reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
@@ -396,7 +397,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     from isaac.studies import PriorChoice, load_prior
     from isaac.verdicts import fails
     config = _design(operators, matchings, doses, repeats, seeds, primary, min_prior=min_prior, alphabet=alphabet,
-                     family=[endpoint(text) for text in several(family)], placebos=placebos, initialisations=initialisations, sufficiency=sufficiency)
+                     family=[endpoint(text, "family") for text in several(family)], placebos=placebos, initialisations=initialisations,
+                     sufficiency=sufficiency)
     for option, value, known in (("pairs", pairs, ("auto", "test", "all")), ("fail_on", fail_on, ("fail", "warn", "never"))):
         if value not in known: raise InputError("Unknown option", [Problem("option", option, value, f"not {' or '.join(known)}")])
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
@@ -421,18 +423,19 @@ def print_warnings(result) -> None:
     "What a reader should know before the numbers, on standard error."
     for warning in result.manifest["warnings"]: typer.echo(f"Warning: {warning}.", err=True)
 
-# %% ../nbs/23_cli.ipynb #4e250569
+# %% ../nbs/23_cli.ipynb #be265b58
 def show_audit(result, out: Path, as_json: bool) -> None: # an `AuditResult`, and where it is
     "The result of an audit, for people or for scripts."
     report = out / "report.html"
+    tables = result.tables()
     if as_json: return print_json({"out": out, "report": report, "primary": result.primary, "warnings": result.manifest["warnings"],
-                                   "metrics": result.manifest.get("metrics", {}), "tests": result.tests(), "verdicts": result.verdicts(),
-                                   "scores": result.scores()})
+                                   "metrics": result.manifest.get("metrics", {})} | tables)
     print_table(headline(result), result.manifest["model"]["name"])
-    if len(tests := result.tests()):
-        print_table(tests.assign(condition=tests[["operator", "matching", "dose"]].agg("/".join, axis=1))[
-            ["test", "condition", "value", "null", "p", "p_holm", "q", "note"]], "Log odds against nulls")
-    if len(verdicts := result.verdicts()): print_table(verdicts, "What had to hold")
+    shown = {"tests": "Against nulls", "calibrated": "RS moved so that untrained networks score one half",
+             "specific": "RS_specific: without the means of drugs and targets", "sufficiency": "Accuracy without the prior, and with nothing else",
+             "verdicts": "What had to hold"}
+    for name, title in shown.items():
+        if len(tables.get(name, ())): print_table(tables[name].drop(columns="endpoint", errors="ignore"), title)
     print_warnings(result)
     typer.echo(f"Primary endpoint: {result.summary()}\nTables: {out}\nReport: {report}")
 
@@ -639,7 +642,7 @@ def study(name: Annotated[str, typer.Argument(metavar="STUDY", help="quickstart,
     else: typer.echo("\n".join(f"{audit.manifest['model']['name']}: {audit.summary()}" for audit in result.audits.values()))
     typer.echo(f"\nTables: {', '.join(str(p) for p in sorted(out.glob('*.csv')))}\nReport: {out / 'report.html'}")
 
-# %% ../nbs/23_cli.ipynb #7503a844
+# %% ../nbs/23_cli.ipynb #06b930c7
 def print_comparison(comparison) -> None: # a `Comparison`
     "The tables of a comparison, and what they rest on."
     for title, table in comparison.tables().items(): print_table(table, title)
@@ -647,8 +650,7 @@ def print_comparison(comparison) -> None: # a `Comparison`
 
 def comparison_json(comparison) -> dict[str, Any]: # a `Comparison`
     "The frames of a comparison by name."
-    return {"models": comparison.models, "comparison": comparison.scores, "differences": comparison.differences,
-            "relative_range": comparison.relative_range}
+    return comparison.frames()
 
 # %% ../nbs/23_cli.ipynb #89ab5234
 @app.command()

@@ -32,7 +32,7 @@ from isaac.inference import (
 from .plan import Design
 from .scores import SCORES, Condition, Contrast, base_predictions, conditions, contrast, level_sums, supports
 
-# %% ../nbs/20a_comparison.ipynb #b65b563c
+# %% ../nbs/20a_comparison.ipynb #75a947b1
 _FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "auroc_differences": "auroc_differences",
            "relative_range": "relative_range", "variance": "variance", "reliability": "reliability", "seeds": "runs"} # file → field
 
@@ -50,11 +50,15 @@ class Comparison:
     endpoint: Endpoint           # the primary endpoint of all audits
     level: float                 # of the intervals
 
+    def frames(self) -> dict[str, pd.DataFrame]:
+        "Every frame under the name of its file: the scores as comparison, the runs as seeds."
+        return {name: getattr(self, frame) for name, frame in _FRAMES.items()}
+
     def save(self, directory: str | Path) -> list[Path]:
-        "Write every frame as CSV – the scores as comparison.csv, the runs as seeds.csv – and comparison.json."
+        "Write every frame as CSV, and comparison.json."
         directory = Path(directory)
-        for name, frame in _FRAMES.items():
-            with atomic_path(directory / f"{name}.csv") as temporary: getattr(self, frame).to_csv(temporary, index=False)
+        for name, frame in self.frames().items():
+            with atomic_path(directory / f"{name}.csv") as temporary: frame.to_csv(temporary, index=False)
         write_json(directory / "comparison.json", {"endpoint": self.endpoint.model_dump(), "level": self.level})
         return [*(directory / f"{name}.csv" for name in _FRAMES), directory / "comparison.json"]
 
@@ -185,14 +189,16 @@ def _between(table: pd.DataFrame, models: list[str], seeds: list[int], auroc: pd
             "auroc": [auroc[a] - auroc[b] for a, b in couples],
             "status": [next((f"{m}: {state[m]}" for m in pair if state[m] != "ok"), "ok") for pair in couples]}
 
-# %% ../nbs/20a_comparison.ipynb #61efe429
+# %% ../nbs/20a_comparison.ipynb #a7de42a5
 EQUIVALENT = 0.03 # AUROC differences up to this are of no consequence
 
 def _auroc_frame(members: Members, groups: list[np.ndarray], models: list[str], seeds: list[int], rows: np.ndarray) -> pd.DataFrame:
     "`Comparison.auroc_differences`."
     first = members[0][2]
-    config, pairs, binds = first.config, first.plan.pairs.iloc[rows], None if first.binder is None else first.binder[rows]
-    if binds is None or not 0 < binds.sum() < len(rows): return pd.DataFrame(columns=AUROC_COLUMNS)
+    if first.binder is None: return pd.DataFrame(columns=AUROC_COLUMNS)
+    rows = rows[first.plan.pairs["affinity"].notna().to_numpy()[rows]]
+    config, pairs, binds = first.config, first.plan.pairs.iloc[rows], first.binder[rows]
+    if not 0 < binds.sum() < len(rows): return pd.DataFrame(columns=AUROC_COLUMNS)
     f = np.stack([base_predictions(r.plan, r.responses)[rows] for _, _, r in members])
     draws = auroc_bootstrap(f, binds, pairs["smiles"], pairs["sequence"], config.bootstrap_draws, config.seed, config.fixed_factors)
     single = np.array([weighted_auroc(x, binds, np.ones((1, len(rows))))[0] for x in f])
@@ -266,7 +272,7 @@ def _placed(frame: pd.DataFrame, condition: Condition, endpoint: Endpoint, pairs
     frame = frame.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return frame[[*who, "operator", "matching", "dose", "score", *frame.columns.drop([*who, "operator", "matching", "dose", "score"])]]
 
-# %% ../nbs/20a_comparison.ipynb #56d7dba2
+# %% ../nbs/20a_comparison.ipynb #3aba8309
 def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]], # audits, or for each model those of its training seeds
             accuracy: bool = True, # compare AUROC too; not where models learnt other affinities than those of the audited pairs
            ) -> Comparison:
@@ -276,6 +282,7 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
     members = _members(results)
     _check_comparable(members)
     recorded, first = _accuracy(members), members[0][2]
+    auroc = recorded["auroc"] if accuracy else recorded["auroc"] * np.nan
     models, seeds, level, endpoint = list(recorded.index), list(recorded["seeds"]), first.config.level, first.config.endpoint
     groups = [np.array([i for i, m in enumerate(members) if m[0] == model]) for model in models]
     support = [np.isin(np.arange(len(r.plan.pairs)), supports(r.plan, r._matrix)[1]) for _, _, r in members]
@@ -284,12 +291,12 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
         at = _estimate(members, groups, condition, rows)
         runs = pd.DataFrame([{"model": m, "seed": s, "score": name, "value": v} for (m, s, _), row in zip(members, at.single, strict=True)
                              for name, v in zip(SCORES, row, strict=True)])
-        made = (_score_frame(at, models, seeds, level), _difference_frame(at, models, seeds, recorded["auroc"], level), runs)
+        made = (_score_frame(at, models, seeds, level), _difference_frame(at, models, seeds, auroc, level), runs)
         frames.append([_placed(frame, condition, endpoint, len(rows)) for frame in made])
     scores, gaps, runs = (pd.concat(parts, ignore_index=True) for parts in zip(*frames, strict=True))
-    auroc = _auroc_frame(members, groups, models, seeds, rows)
+    apart = _auroc_frame(members, groups, models, seeds, rows)
     return Comparison(_model_frame(scores, recorded, endpoint), scores.assign(support="common"), gaps,
-                      auroc if accuracy else auroc[:0], _range_frame(scores, recorded["auroc"], endpoint),
+                      apart if accuracy else apart[:0], _range_frame(scores, auroc, endpoint),
                       *_variance_frames(members, groups, models, rows), runs.astype({"seed": "Int64"}), endpoint, level)
 
 # %% ../nbs/20a_comparison.ipynb #4789891f

@@ -169,11 +169,12 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
-# %% ../nbs/16_inference.ipynb #a55cd93d
+# %% ../nbs/16_inference.ipynb #beeb77e8
 def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × sequence
                     draws: int = 2000,                # bootstrap draws
                     seed: int = 0,                    # of the bootstrap
                     level: float = 0.95,              # of the interval
+                    fixed: Sequence[str] = (),        # factors not resampled
                    ) -> pd.DataFrame: # operator, matching, dose, pairs, RS, RS_specific, low, high, movement (0–1), status
     "Drug-specific reliance under every condition. Raises `InputError` naming the cells that are missing from the grid."
     matrix, found = response_matrix(plan, responses), []
@@ -182,7 +183,7 @@ def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × 
     drugs, sequences = (plan.pairs[side].to_numpy()[rows] for side in ("smiles", "sequence"))
     wholes = [contrast(plan, matrix, *condition, rows, responses.noise) for condition in conditions(plan.design)]
     lefts = [specific(c, drugs, sequences) for c in wholes]
-    drawn = bootstrap(lefts, drugs, sequences, draws, seed, scores=(reasoning_score,))[:, 0]
+    drawn = bootstrap(lefts, drugs, sequences, draws, seed, fixed, (reasoning_score,))[:, 0]
     for condition, whole, left, worlds in zip(conditions(plan.design), wholes, lefts, drawn, strict=True):
         row = dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | {"pairs": len(rows), "status": "no response"}
         if whole.responds: row |= {"RS": float(reasoning_score(whole)), "movement": 0.0}
@@ -299,15 +300,15 @@ def auroc_bootstrap(predictions: np.ndarray,   # shape (models, pairs)
     slabs = pair_weights(drugs, sequences, np.arange(draws), seed, fixed, slab, clusters)
     return np.hstack([np.stack([weighted_auroc(f, binds, weights) for f in predictions]) for weights in slabs])
 
-# %% ../nbs/16_inference.ipynb #6d42d0a4
+# %% ../nbs/16_inference.ipynb #711b572d
 def null_test(observed: float,    # log odds of the trained network
               nulls: np.ndarray,  # log odds of re-initialised copies, shape (copies,); 20 or more
              ) -> tuple[float, float]: # t, and the one-sided p of t on n − 1 degrees of freedom
-    "Does the trained network rely on the prior more than a copy that knows nothing? NaN for fewer than two copies."
+    "Does the trained network rely on the prior more than a copy that knows nothing? NaN for fewer than two copies, and for copies all alike."
     from scipy.stats import t
     nulls = np.asarray(nulls, dtype=float)
-    if len(nulls) < 2: return float("nan"), float("nan")
-    with np.errstate(divide="ignore", invalid="ignore"): value = (observed - nulls.mean()) / (nulls.std(ddof=1) * np.sqrt(1 + 1 / len(nulls)))
+    if len(nulls) < 2 or np.ptp(nulls) <= 1e-12 * max(1, np.abs(nulls).max()): return float("nan"), float("nan")
+    with np.errstate(invalid="ignore"): value = (observed - nulls.mean()) / (nulls.std(ddof=1) * np.sqrt(1 + 1 / len(nulls)))
     return float(value), float(t.sf(value, len(nulls) - 1))
 
 # %% ../nbs/16_inference.ipynb #523dd9a3

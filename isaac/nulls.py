@@ -55,7 +55,7 @@ class Nulls:
 
 NO_NULLS = Nulls(pd.DataFrame(columns=[*KEYS, "target", "placement", "m", "s"]), pd.DataFrame(columns=["network", *KEYS, "log_odds", "excess"]))
 
-# %% ../nbs/16b_nulls.ipynb #f6351100
+# %% ../nbs/16b_nulls.ipynb #2742690a
 def placebo_frame(sums: PlaceboSums, endpoint) -> pd.DataFrame:
     "Placebo sums as a table; a placement that a target does not have is no row."
     m, s = (np.column_stack([first, rest]) for first, rest in ((sums.observed_m, sums.m), (sums.observed_s, sums.s)))
@@ -63,13 +63,17 @@ def placebo_frame(sums: PlaceboSums, endpoint) -> pd.DataFrame:
     table = pd.DataFrame({"target": sums.names[target], "placement": placement, "m": m[target, placement], "s": s[target, placement]})
     return table.assign(**condition_of(endpoint))[NO_NULLS.placebo.columns]
 
-def pooled_log_odds(plan: Plan, model: Any) -> float: # of the only condition of `plan`; NaN for "no response"
+def _askable(plan: Plan) -> Plan | None:
+    "A plan that asks more than the unedited pairs."
+    return plan if plan.edits["cell_id"].gt(0).any() else None
+
+def pooled_log_odds(plan: Plan, model: Any, chunk: int = 256) -> float: # of the only condition of `plan`; NaN for "no response"
     "Ask a network the question of one condition."
-    responses, d = respond(plan, model), plan.design
+    responses, d = respond(plan, model, chunk), plan.design
     arms = contrast(plan, response_matrix(plan, responses), d.operators[0], d.matchings[0], d.doses[0], noise=responses.noise)
     return float(log_odds(arms)) if arms.responds else float("nan")
 
-# %% ../nbs/16b_nulls.ipynb #785509cd
+# %% ../nbs/16b_nulls.ipynb #346eeefa
 def ask_nulls(model: Any,                # the audited predictor
               networks: Iterable[Any],   # networks that know nothing, one after the other; may be empty
               pairs: pd.DataFrame,       # those that support the scores: pair_id, drug_id, target_id, smiles, sequence
@@ -78,17 +82,24 @@ def ask_nulls(model: Any,                # the audited predictor
               design: Design,            # of the audit
               endpoints: Sequence,       # conditions to test
               placements: int = 0,       # placebo priors per target; 0: none
+              pool: Iterable[str] | None = None, # sequences among which homologues are sought, as for the audit's own plan
+              chunk: int = 256,          # distinct targets encoded per step
              ) -> Nulls:
-    "Put the questions of the declared conditions to placebo priors and to other networks. Raises what `respond` and `placebo_plan` raise."
-    asked = [(e, make_plan(pairs, prior, how, alone(design, e)),
-              placebo_plan(pairs, prior, how, design, e, placements) if placements else None) for e in endpoints]
-    frames = [placebo_frame(placebo_sums(plan, respond(plan, model)), e) for e, _, plan in asked if plan is not None]
-    rows = [{"network": i} | condition_of(e) | {"log_odds": pooled_log_odds(plan, network), "excess": float("nan") if placebo is None else
-             placebo_sums(placebo, respond(placebo, network)).excess} for i, network in enumerate(networks) for e, plan, placebo in asked]
+    "Put the questions of the declared conditions to placebo priors and to other networks; no placebo rows where no target has room for one."
+    asked = [(e, make_plan(pairs, prior, how, alone(design, e), pool),
+              _askable(placebo_plan(pairs, prior, how, design, e, placements, pool)) if placements else None) for e in endpoints]
+    sums = lambda network, plan: placebo_sums(plan, respond(plan, network, chunk))
+    frames = [placebo_frame(sums(model, plan), e) for e, _, plan in asked if plan is not None]
+    rows = []
+    for i, network in enumerate(networks):
+        for e, plan, placebo in asked:
+            value = pooled_log_odds(plan, network, chunk)
+            silent = placebo is None or np.isnan(value) # the excess of a silent network would be a ratio of rounding errors
+            rows.append({"network": i} | condition_of(e) | {"log_odds": value, "excess": np.nan if silent else sums(network, placebo).excess})
     return Nulls(pd.concat(frames, ignore_index=True) if frames else NO_NULLS.placebo,
                  pd.DataFrame(rows, columns=NO_NULLS.networks.columns))
 
-# %% ../nbs/16b_nulls.ipynb #6e0ceda8
+# %% ../nbs/16b_nulls.ipynb #e1fbe287
 TESTS = ["test", *KEYS, "score", "value", "null", "p", "p_holm", "q", "n", "note"]
 SWAPPED, RANK, NETWORKS, EXCESS = "arms swapped by sequence", "placebo priors", "untrained networks", "excess over placebo priors"
 
@@ -106,11 +117,12 @@ def _swapped(c: Contrast, sequences: np.ndarray, seed: int) -> dict:
 def _against(test: str, value: float, networks: pd.Series) -> dict:
     "One row: the audited network's value against those of the others."
     known = networks.dropna()
+    p = null_test(value, known)[1]
     note = "" if len(known) == len(networks) else f"{len(networks) - len(known)} networks gave no response"
-    if len(known) < 2: return {"test": test, "value": value, "n": len(known), "note": "a spread needs two networks or more"}
-    return {"test": test, "value": value, "null": known.mean(), "p": null_test(value, known)[1], "n": len(known), "note": note}
+    if np.isnan(p): note = "a spread needs two networks or more" if len(known) < 2 else "the untrained networks do not differ"
+    return {"test": test, "value": value, "null": known.mean(), "p": p, "n": len(known), "note": note}
 
-# %% ../nbs/16b_nulls.ipynb #9038970d
+# %% ../nbs/16b_nulls.ipynb #e2ca4832
 def null_tests(nulls: Nulls,
                arms: Sequence[Contrast],  # of the audited network at each endpoint
                sequences: np.ndarray,     # of their pairs
@@ -124,24 +136,27 @@ def null_tests(nulls: Nulls,
         where, others, value, found = condition_of(e), nulls.of(e), float(log_odds(c)), [_swapped(c, sequences, seed)]
         if rank := placebo_rank(nulls, e, seed):
             found.append({"test": RANK, "value": rank.observed, "null": rank.null.mean(), "n": len(rank.null),
-                          "note": f"beats {rank.beaten:.1%} of placebo priors; descriptive"})
+                          "note": f"beats {rank.beaten:.1%} of placebo priors on {len(nulls.sums(e).names)} targets; descriptive"})
         if len(others): found.append(_against(NETWORKS, value, others["log_odds"]))
         if len(others) and rank: found.append(_against(EXCESS, nulls.sums(e).excess, others["excess"]))
         rows += [{"score": "log_odds"} | row | where | {"endpoint": "primary" if e is endpoints[0] else "exploratory"} for row in found]
     table = pd.DataFrame(rows, columns=[*TESTS, "endpoint"]).astype(dict.fromkeys(("value", "null", "p", "p_holm", "q"), float))
-    for _, family in table.groupby("test"): table.loc[family.index, ["p_holm", "q"]] = np.column_stack(adjusted(family["p"]))
+    for _, tested in table.groupby("test"): # a condition without a p is one of the family all the same
+        known = tested["p"].notna()
+        family = np.append(tested["p"][known], np.ones(len(endpoints) - known.sum()))
+        table.loc[tested.index[known], ["p_holm", "q"]] = np.column_stack(adjusted(family))[:known.sum()]
     return table
 
-# %% ../nbs/16b_nulls.ipynb #07fb6f22
+# %% ../nbs/16b_nulls.ipynb #b4b4b7d2
 def calibrated_scores(nulls: Nulls, arms: Sequence[Contrast], drugs: np.ndarray, sequences: np.ndarray, # of the pairs of `arms`
-                      endpoints: Sequence, draws: int = 2000, seed: int = 0, level: float = 0.95, # of the bootstrap
+                      endpoints: Sequence, draws: int = 2000, seed: int = 0, level: float = 0.95, fixed: Sequence[str] = (), # of the bootstrap
                      ) -> pd.DataFrame: # operator, matching, dose, RS, null_RS, calibrated, low, high (0–1), networks
     "Null-calibrated RS of every declared condition; no rows without untrained networks."
     rows = []
     for c, e in zip(arms, endpoints, strict=True):
         known = nulls.of(e)["log_odds"].dropna().to_numpy(float)
-        if len(known) < 2 or not c.responds: continue
-        worlds = bootstrap([c], drugs, sequences, draws, seed, scores=(log_odds,))[0, 0]
+        if np.isnan(null_test(0.0, known)[0]) or not c.responds: continue
+        worlds = bootstrap([c], drugs, sequences, draws, seed, fixed, (log_odds,))[0, 0]
         value, low, high = calibrated(float(log_odds(c)), known, worlds, level=level)
         rows.append(condition_of(e) | {"RS": float(reasoning_score(c)), "null_RS": float(1 / (1 + np.exp(-known.mean()))), "calibrated": value,
                                        "low": low, "high": high, "networks": len(known)})

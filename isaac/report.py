@@ -405,7 +405,7 @@ def _rendered(template: str, content: dict) -> str:
     environment = Environment(loader=PackageLoader("isaac"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(f"{template}.html.jinja").render(content)
 
-# %% ../nbs/19_report.ipynb #43ef44b3
+# %% ../nbs/19_report.ipynb #5a98450a
 PLACE = {"operator": "Operator", "matching": "Controls", "dose": "Dose"}
 CALIBRATED_HEADS = PLACE | {"RS": "RS", "null_RS": "RS, untrained", "calibrated": "Calibrated RS", "interval": "interval", "networks": "Networks"}
 SPECIFIC_HEADS = PLACE | {"RS": "RS", "result": "RS_specific", "interval": "interval", "movement": "Share of all movement", "pairs": "Pairs"}
@@ -444,7 +444,8 @@ def _content(frames: dict, manifest: dict, title: str | None) -> dict:
         "manifest": manifest, "contents": contents, "what": _what(manifest), "facts": facts(first, frames, manifest), "figures": figures,
         "leads": [{"sentence": lead_sentence(r, manifest), "meaning": lead_meaning(r), "scale": lead_scale(r)}
                   for _, r in primaries.iterrows()],
-        "overall": overall(frames["verdicts"]), "verdicts": verdict_table(frames["verdicts"]), "tests": test_table(frames["tests"]),
+        "overall": overall(frames["verdicts"]), "verdicts": verdict_table(frames["verdicts"]), "asked": set(frames["tests"]["test"]),
+        "tests": test_table(frames["tests"]),
         "calibrated": _with_interval(frames["calibrated"], CALIBRATED_HEADS, "Null-calibrated reasoning score", level),
         "sufficiency": as_table(frames["sufficiency"].assign(arm=frames["sufficiency"]["arm"].map(MASKED).fillna(frames["sufficiency"]["arm"])),
                                 NECESSITY, "Accuracy on the pairs with a measured affinity", by="question"),

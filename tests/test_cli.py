@@ -182,6 +182,23 @@ def test_audit_prints_a_table_for_people_and_json_for_scripts(toy, checkpoint, d
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_an_audit_guards_a_pipeline(toy, checkpoint, data, tmp_path):
+    asked = ["audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry", "--doses", "5,10",
+             "--repeats", 1, "--seeds", 2, "--primary", "mask/geometry/5", "--family", "mask/geometry/10", "--placebos", 3, "--initialisations", 3,
+             "--grid", "--out", tmp_path / "run", "--quiet"]
+    holds, warns = ["--require", "pairs > 10"], ["--require", "warn: RS > 2"]
+    fails = ["--require", "beats 100 % of placebo priors", "--require", "RS > 2"]
+    done = call(*asked, *holds, *warns)
+    assert done.exit_code == 0 and "PASS" in done.stdout and "WARN" in done.stdout and (tmp_path / "run" / "specific.csv").is_file()
+    assert [text for text in ("placebo priors", "untrained networks", "RS_specific") if text not in done.stdout] == []
+    assert call(*asked, *warns, "--fail-on", "warn").exit_code == 1 and call(*asked, *fails).exit_code == 1
+    assert call(*asked, *fails, "--fail-on", "never").exit_code == 0
+    answer = json.loads(call(*asked, *fails, "--json").stdout)
+    assert [row["verdict"] for row in answer["verdicts"]][1] == "FAIL" and {row["dose"] for row in answer["tests"]} == {"5", "10"}
+    assert call(*asked, "--require", "RS.lo > 0.5").exit_code == 2 and call(*asked, "--fail-on", "always").exit_code == 2
+    assert "option family" in call(*asked, "--family", "mask").stderr
+
+
 def test_a_folder_with_checkpoints_is_no_checkpoint_and_lists_them(checkpoint):
     done = call("audit", checkpoint.parent)
     assert done.exit_code == 2 and str(checkpoint) in done.stderr

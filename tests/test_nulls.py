@@ -1,5 +1,6 @@
 """An audit with nulls and requirements: what is asked, what is tested, and that nothing of it is lost between two runs."""
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from isaac.priors import prior_from_table
 SMALL = dict(channels=[4, 4, 4], embedding=4, hidden=[8, 4])
 OPTIONS = dict(operators=["substitute", "mask"], matchings=["geometry", "uniform"], doses=[4, "100%"], repeats=1, intervention_seeds=2, min_prior=4,
                bootstrap_draws=100, primary={"operator": "substitute", "matching": "geometry", "dose": 4}, progress=False)
-ASKED = OPTIONS | dict(placebos=6, initialisations=3, family=[{"operator": "mask", "matching": "geometry", "dose": "100%"}])
+ASKED = OPTIONS | dict(placebos=6, initialisations=3, family=[{"operator": "mask", "matching": "geometry", "dose": "100%"}, OPTIONS["primary"]])
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def test_a_saved_audit_keeps_its_nulls_and_its_requirements(data, prior, model, 
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["required"] == ["pairs > 1"]
 
 
+def test_networks_are_asked_the_same_also_where_edits_come_from_homologues(prior, one_thread):
+    "One target is outside common support, and is a homologue of the others all the same."
+    g = np.random.default_rng(0)
+    family = "".join(g.choice(list("ACDEFGHIKLMNPQRSTVWY"), 120))
+    change = lambda s: "".join(a if keep else b for a, b, keep in zip(s, g.choice(list("ADEFGKLV"), len(s)), g.random(len(s)) < 0.7, strict=True))
+    frame = pd.DataFrame({"smiles": "CCO", "target_id": [f"T{i}" for i in range(8)], "sequence": [family[:40], *(change(family) for _ in range(7))]})
+    placed = prior_from_table(pd.DataFrame([(t, p) for t in frame["target_id"] for p in range(10, 26)], columns=["target_id", "position"]), frame)
+    model = untrained(DeepDTA(**SMALL), seed=3)
+    made = audit(model, frame, placed, **OPTIONS | dict(operators=["homolog"], matchings=["geometry"], doses=[8], min_prior=8,
+                 primary={"operator": "homolog", "matching": "geometry", "dose": 8}))
+    pairs, e = made.plan.pairs, made.config.endpoint
+    common = pairs[pairs["target_id"].ne("T0")].drop(columns="site")
+    again = ask_nulls(model, [model], common, placed, made.plan.reading, made.config, [e], pool=pairs["sequence"])
+    score = made.scores("common").query("score == 'log_odds'")
+    assert score["pairs"].item() == 7 and again.networks["log_odds"].item() == pytest.approx(score["value"].item(), abs=1e-6)
+
+
 def test_what_was_not_asked_fails_its_requirement_with_the_reason(data, prior, model, one_thread):
     plain = audit(model, data, prior, require=["q < 0.05", "placebo > 0.95", "auroc > 0.5"], **OPTIONS)
     assert plain.verdicts()["verdict"].tolist() == ["FAIL"] * 3 and plain.verdicts()["found"].isna().all()
@@ -107,8 +125,11 @@ def test_mistakes_are_named_before_the_model_is_asked(data, prior):
     misplaced = {"operator": "alanine", "matching": "geometry", "dose": 4}
     for options, said in [({"require": ["RS.lo > 0.5"]}, "RS.lo"), ({"require": ["RS is high"]}, "RS is high"), ({"initialisations": 2}, "untrained"),
                           ({"initialisations": 1}, "0 or several"), ({"placebos": -1}, "0 or several"),
-                          ({"family": [misplaced]}, "family operator 'alanine'")]:
-        with pytest.raises(InputError, match=said): audit(never, data, prior, **OPTIONS | options)
+                          ({"family": [misplaced]}, "family operator 'alanine'"), ({"sufficiency": True}, "no pair has a measured affinity"),
+                          ({"matchings": ["strict"], "primary": None, "placebos": 5}, "strict has no placebo priors"),
+                          ({"family": [OPTIONS["primary"] | {"score": "C_sep"}]}, "C_sep cannot be tested")]:
+        unmeasured = data.frame.drop(columns="affinity")
+        with pytest.raises(InputError, match=said): audit(never, unmeasured, prior, **OPTIONS | options)
 
 
 def test_another_model_may_say_how_it_is_initialised(data, prior):
@@ -146,3 +167,28 @@ def test_what_is_not_asked_leaves_no_trace_in_the_configuration():
     assert not {"family", "placebos", "initialisations", "sufficiency"} & set(AuditConfig().model_dump())
     config = validated(AuditConfig, placebos=5, family=[Endpoint(operator="mask", matching="geometry", dose=20)])
     assert config.model_dump()["placebos"] == 5 and len(config.tested) == 1 and AuditConfig(**config.model_dump()) == config
+
+
+def test_an_audit_of_nothing_auditable_is_saved_all_the_same(data, prior, model, tmp_path, one_thread):
+    options = OPTIONS | dict(min_prior=7, sufficiency=True, placebos=3, initialisations=2)
+    nothing = audit(model, data.crossed(), prior, **options, out=tmp_path / "run")
+    assert nothing.primary["status"] == "not auditable" and nothing.balance()["n"].eq(0).all() and "specific" not in nothing.tables()
+    assert nothing.verdicts(["q < 0.05"])["reason"].item() == "not auditable" and AuditResult.load(tmp_path / "run").tests().empty
+    assert any("sufficiency is not known" in warning for warning in nothing.manifest["warnings"])
+
+
+def test_copies_that_do_not_differ_test_nothing(data, prior):
+    class Stubborn(FunctionPredictor):
+        def untrained(self, seed): return FunctionPredictor(lambda smiles, sequences: [float(t.count("K")) for t in sequences])
+    model = Stubborn(lambda smiles, sequences: [t.count("W") + t.count("K") / 2 for t in sequences])
+    made = audit(model, data, prior, **OPTIONS | dict(initialisations=3))
+    row = made.tests().set_index("test").loc[NETWORKS]
+    assert np.isnan(row["p"]) and row["note"] == "the untrained networks do not differ" == made.facts()["q"] and made.calibrated().empty
+
+
+def test_the_family_counts_conditions_that_do_not_respond(result):
+    "Two conditions were declared; where only one has a p, Holm still doubles it."
+    silent = replace(result.nulls, networks=result.nulls.networks[result.nulls.networks["operator"].eq("substitute")])
+    table = replace(result, nulls=silent).tests().set_index(["test", "operator"])
+    assert table.loc[(NETWORKS, "substitute"), "p_holm"] == pytest.approx(min(1, 2 * table.loc[(NETWORKS, "substitute"), "p"]))
+    assert (NETWORKS, "mask") not in table.index
