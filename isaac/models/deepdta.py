@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, check_settings, encode_texts, he_initialise
+from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, before_last, check_settings, encode_texts, he_initialise
 
 # %% ../../nbs/models/deepdta.ipynb #48136f1d
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
@@ -55,7 +55,7 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
                  target_codes: torch.Tensor, # shape (pairs, 96), row-aligned
                 ) -> torch.Tensor:           # shape (pairs, 512)
         "The hidden layers of the head."
-        return self.head[:-1](torch.cat([drug_codes, target_codes], 1))
+        return before_last(self.head, torch.cat([drug_codes, target_codes], 1))
 
     def last(self, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1), in standard units
         "The last layer of the head."

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'ConvTower', 'he_initialise', 'encode_texts',
-           'predicting', 'distinct', 'check_settings', 'ByteDropout', 'device_of', 'TwoTowerModel', 'untrained']
+           'predicting', 'distinct', 'check_settings', 'ByteDropout', 'device_of', 'TwoTowerModel', 'before_last',
+           'untrained']
 
 # %% ../../nbs/models/encoders.ipynb #27dc9f73
 import contextlib
@@ -13,7 +14,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,10 @@ def standardize(self: TwoTowerModel, labels: np.ndarray) -> None: # of the train
     self.output_sd.fill_(sd if self.objective == "regression" else 1)
 
 # %% ../../nbs/models/encoders.ipynb #9d8df843
+def before_last(layers: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    "`x` after all layers but the last. (A slice of them would be a new module, which is always in training mode.)"
+    return reduce(lambda x, layer: layer(x), list(layers)[:-1], x)
+
 @patch_to(TwoTowerModel)
 def join(self: TwoTowerModel, drug_codes, target_codes) -> torch.Tensor: # shape (pairs,), in standard units, with gradients
     "The last layer on the features of pairs."

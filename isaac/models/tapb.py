@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, atomic_path, cache_dir, content_hash, patch_to, stream_key
-from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, check_settings, distinct, length_batches, predicting
+from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, before_last, check_settings, distinct, length_batches, predicting
 
 # %% ../../nbs/models/tapb.ipynb #614e80a6
 _TWO = ("He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te Xe Cs "
@@ -328,7 +328,7 @@ def features(self: TAPB, drug_codes: TokenStates, target_codes: TokenStates) -> 
     if not len(drug_codes): return self.dictionary[:0]
     f = self.fuse(drug_codes, target_codes)
     if self.adjusted: f = torch.softmax(f @ self.dictionary.T / f.shape[1]**0.5, 1) @ self.dictionary
-    return self.classifier[:-1](f)
+    return before_last(self.classifier, f)
 
 @patch_to(TAPB)
 def last(self: TAPB, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1)
