@@ -24,6 +24,7 @@ from isaac.controls import (
     label_shuffled,
     mixture,
     mixture_errors,
+    null_check,
     null_scores,
     one_drug,
     pocket_identity,
@@ -268,6 +269,41 @@ def test_null_scores_are_those_of_untrained_null(toy_data):
     assert np.array_equal(null["RS"], untrained_null(example, toy_data, prior, 2, design)["RS"])
     alone = contrasts(plan, respond(plan, untrained(example, 1)))
     assert null.query("network == 1")["RS"].tolist() == [float(reasoning_score(arm)) for arm in alone.values()]
+
+
+def test_networks_that_answer_rounding_have_no_score(toy_data):
+    "Their answers differ by less than ten times the noise that single precision has at a million."
+    design = Design(operators=("mask",), matchings=("uniform",), doses=(5,), repeats=2, intervention_seeds=1)
+    plan = make_plan(toy_data.frame, toy_prior(toy_data, range(40, 60)), design=design)
+    rounding = lambda smiles, sequences: np.float32(1e6) + np.array([len(t.rstrip("ACDEFGHIK")) % 2 for t in sequences], np.float32) / 16
+    deaf = lambda smiles, sequences: np.zeros(len(smiles))
+    null = null_scores([rounding, deaf, hashed], plan)
+    assert np.isnan(null["RS"]).tolist() == [True, True, False] and (null["pairs"] == len(toy_data.pairs)).all()
+    assert null_check("deaf", null.query("network < 2")).passed is None
+
+
+def scores_of(**by_operator):
+    return pd.DataFrame([{"network": i, "operator": o, "matching": "geometry", "dose": "20", "RS": rs, "pairs": 9}
+                         for o, many in by_operator.items() for i, rs in enumerate(many)])
+
+
+quiet, two, one = [0.47, 0.53, 0.5, 0.48, 0.52] * 2, [0.90, 0.95], [0.5]
+
+@pytest.mark.parametrize("scores,passed", [
+    ({"mask": quiet}, True), ({"mask": two}, None), ({"mask": one}, None), ({"mask": [0.1]}, None),
+    ({"mask": np.add(quiet, 0.2)}, False), ({"mask": np.subtract(quiet, 0.2)}, False), ({"mask": np.add(quiet, 0.04)}, None),
+    ({"mask": [0.2, 0.8, 0.5]}, None), ({"mask": quiet, "substitute": two}, None), ({"mask": two, "substitute": np.add(quiet, 0.2)}, False),
+    ({"mask": [*quiet, np.nan]}, True), ({"mask": quiet, "substitute": [np.nan] * 10}, None)])
+def test_nulls_pass_only_if_their_interval_is_near_one_half(scores, passed):
+    found = null_check("null", scores_of(**scores))
+    assert found.passed is passed and (("too few networks" in found.found) == (passed is None))
+
+
+@given(st.floats(0.3, 0.7), st.floats(0.001, 0.2), st.integers(2, 30))
+def test_fewer_or_noisier_networks_never_pass_more_easily(mean, sd, n):
+    spread = lambda n, sd: scores_of(mask=mean + sd * (z := np.tile([-1, 1], n)) / z.std(ddof=1))
+    fewer, noisier, better = (null_check("null", spread(*how)).passed for how in ((n // 2, sd), (n, 2 * sd), (n, sd)))
+    assert better is True or (fewer is not True and noisier is not True)
 
 
 def test_trainings_on_shuffled_labels_see_the_same_pairs_and_learn_something_else(toy_data):
