@@ -159,7 +159,8 @@ def test_audits_are_compared_on_the_command_line(toy, data, checkpoint, tmp_path
     assert people.exit_code == 0 and max(map(len, people.stdout.splitlines()[:-1])) < 240
     assert "Model minus other" in people.stdout and "(max − min)/min" in people.stdout
     assert {p.name for p in (tmp_path / "both").iterdir()} == {f"{name}.csv" for name in (
-        "models", "comparison", "differences", "relative_range", "seeds")} | {"comparison.json", "report.html"}
+        "models", "comparison", "differences", "auroc_differences", "relative_range", "variance", "reliability", "seeds")} | {
+        "comparison.json", "report.html"}
     answer = json.loads(call("compare", tmp_path / "two", tmp_path / "one", "--json").stdout)
     assert [row["model"] for row in answer["models"]] == ["DeepDTA", "DeepDTA (classification)"] and answer["models"][1]["mse"] is None
     gap = next(row for row in answer["differences"] if row["score"] == "RS")
