@@ -272,12 +272,13 @@ def test_null_scores_are_those_of_untrained_null(toy_data):
 
 
 def test_networks_that_answer_rounding_have_no_score(toy_data):
-    "Their answers differ by less than ten times the noise that single precision has at a million."
+    "Answers that differ in the last digit of single precision alone: by a sixteenth, at a million."
     design = Design(operators=("mask",), matchings=("uniform",), doses=(5,), repeats=2, intervention_seeds=1)
     plan = make_plan(toy_data.frame, toy_prior(toy_data, range(40, 60)), design=design)
-    rounding = lambda smiles, sequences: np.float32(1e6) + np.array([len(t.rstrip("ACDEFGHIK")) % 2 for t in sequences], np.float32) / 16
-    deaf = lambda smiles, sequences: np.zeros(len(smiles))
-    null = null_scores([rounding, deaf, hashed], plan)
+    def rounding(smiles, sequences): return (1e6 + np.round(hashed(smiles, sequences)) / 16).astype(np.float32)
+    arm, = contrasts(plan, respond(plan, rounding)).values()
+    assert (arm.m + arm.s).max() == 1 / 8 and 0 < float(reasoning_score(arm)) < 1 # a number, but of nothing
+    null = null_scores([rounding, lambda smiles, sequences: np.zeros(len(smiles)), hashed], plan)
     assert np.isnan(null["RS"]).tolist() == [True, True, False] and (null["pairs"] == len(toy_data.pairs)).all()
     assert null_check("deaf", null.query("network < 2")).passed is None
 
