@@ -5,22 +5,23 @@
 # %% auto #0
 __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Endpoint', 'AuditConfig',
            'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity', 'claim_directory',
-           'PreparedAudit', 'prepare', 'conclude', 'model_names', 'fresh_copy', 'audit']
+           'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #5196da5d
+# %% ../nbs/20_audit.ipynb #27b18a16
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from . import __version__
 from .balance import COVARIATES, balance_table, lowered_doses, mask_note
+from .controls import fresh_copy, reinitialised
 from isaac.core import (
     InputError,
     IsaacError,
@@ -39,18 +40,22 @@ from .engine import TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, score_interval, specific_scores
 from .manifold import Penultimate, manifold_notes, off_manifold
 from .matching import LOWERING
-from .nulls import EXCESS, KEYS, NETWORKS, NO_NULLS, Nulls, ask_nulls, calibrated_scores, condition_of, null_tests, placebo_rank
+from .nulls import EXCESS, NETWORKS, NO_NULLS, Nulls, ask_nulls, calibrated_scores, null_tests, placebo_rank
 from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
-from .predictors import Reading, as_numbers, as_predictor, full_name, model_hash, reading, to_linear
+from .predictors import Reading, as_numbers, as_predictor, model_hash, reading, to_linear
 from .priors import Prior
 from isaac.scores import (
+    KEYS,
     SCORES,
     Condition,
     Contrast,
     arm_metrics,
     base_predictions,
+    condition_of,
     conditions,
     contrast,
+    is_at,
+    named,
     overlap_kde,
     response_matrix,
     supports,
@@ -68,7 +73,7 @@ class Endpoint(BaseModel):
     dose: Dose
     score: str = "RS"
 
-# %% ../nbs/20_audit.ipynb #6159049c
+# %% ../nbs/20_audit.ipynb #3f2f76bd
 class AuditConfig(Design):
     "Everything that decides an audit's numbers."
     primary: Endpoint | None = None        # None: the first operator and matching, dose 20 if planned (else the first), RS
@@ -81,6 +86,7 @@ class AuditConfig(Design):
     placebos: int = 0                      # placements of placebo priors per target at each tested condition; 200 is thorough, 0 none
     initialisations: int = 0               # untrained copies of the network to test against; 20 are a fair number, 0 none
     sufficiency: bool = False              # ask for accuracy with nothing but the prior, and without it; needs measured affinities
+    unsaid: ClassVar[tuple[str, ...]] = (*Design.unsaid, "family", "placebos", "initialisations", "sufficiency")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -110,20 +116,14 @@ class AuditConfig(Design):
     def tested(self) -> list[Endpoint]:
         "The conditions that are tested, each once, the primary one first."
         first = {}
-        for e in (self.endpoint, *self.family): first.setdefault((e.operator, e.matching, e.dose), e)
+        for e in (self.endpoint, *self.family): first.setdefault(condition_of(e), e)
         return list(first.values())
 
-    @model_serializer(mode="wrap")
-    def _plain(self, dump):
-        "What is not asked for goes without saying, so that audits made before it could be asked for keep their hashes."
-        usual = {name: type(self).model_fields[name].default for name in ("alphabet", "family", "placebos", "initialisations", "sufficiency")}
-        return {name: value for name, value in dump(self).items() if name not in usual or getattr(self, name) != usual[name]}
-
-# %% ../nbs/20_audit.ipynb #4fa9e962
+# %% ../nbs/20_audit.ipynb #707257d7
 def _rows(condition: Condition, c: Contrast, draws: np.ndarray, by_seed: list[Contrast], config: AuditConfig) -> list[dict]:
     "The score rows of one condition."
     status = "not auditable" if len(c.mechanistic) == 0 else "ok" if c.responds else "no response"
-    where = dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | {"status": status}
+    where = named(condition) | {"status": status}
     rows = {name: dict.fromkeys(("value", "low", "high", "mc_error"), np.nan) for name in (*SCORES, "OVL_kde")}
     if status == "ok":
         for score, drawn in zip(SCORES.values(), draws, strict=True):
@@ -133,7 +133,7 @@ def _rows(condition: Condition, c: Contrast, draws: np.ndarray, by_seed: list[Co
         rows["OVL_kde"]["value"] = overlap_kde(c)
     return [where | {"score": name} | row for name, row in rows.items()]
 
-# %% ../nbs/20_audit.ipynb #7e5f5401
+# %% ../nbs/20_audit.ipynb #c54fd80d
 def score_table(plan: Plan,               # the questions
                 matrix: np.ndarray,       # the responses, shape (cells, pairs)
                 noise: float,             # of the model, units of the responses
@@ -159,12 +159,11 @@ def score_table(plan: Plan,               # the questions
             tables |= {(support, c): frame.assign(support=support) for support, same, _ in members if same == c}
     table = pd.concat([tables[support, c] for support in ("common", "own") for c in own], ignore_index=True)
     e = config.endpoint
-    keys = ["support", "operator", "matching", "dose", "score"]
-    primary = table[keys].eq(["common", e.operator, e.matching, str(e.dose), e.score]).all(axis=1)
+    primary = is_at(table, condition_of(e)) & table[["support", "score"]].eq(["common", e.score]).all(axis=1)
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
-    return table[[*keys, "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
+    return table[["support", *KEYS, "score", "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #cbf9f131
+# %% ../nbs/20_audit.ipynb #cc2b4253
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -178,6 +177,9 @@ class AuditResult:
     manifold: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # how strange both arms are to the model (`off_manifold`), if it shows
     sufficiency: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False) # accuracy with nothing but the prior (`sufficiency_table`), if asked
     _made: dict = field(default_factory=dict, init=False, repr=False)           # tables that were asked for before
+
+    @cached_property
+    def _support(self) -> tuple[dict[Condition, np.ndarray], np.ndarray]: return supports(self.plan, self._matrix)
 
     def _once(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         "A table, made when it is first asked for."
@@ -218,7 +220,7 @@ class AuditResult:
 
     def balance(self) -> pd.DataFrame:
         "How alike the arms are on common support: every covariate under every condition, with the standardised mean difference (SMD)."
-        return self._once("balance", lambda: balance_table(self.plan, self.prior, support=supports(self.plan, self._matrix)[1]))
+        return self._once("balance", lambda: balance_table(self.plan, self.prior, support=self._support[1]))
 
     @classmethod
     def load(cls, directory: str | Path, # written by `save`, or by `audit` with `out`
@@ -248,30 +250,28 @@ def with_interval(value: float, low: float, high: float, status: str) -> str:
     "A value with its interval, or the reason why there is none."
     return f"{value:.3f} ({low:.3f}–{high:.3f})" if status == "ok" else status
 
-# %% ../nbs/20_audit.ipynb #e7085c2e
+# %% ../nbs/20_audit.ipynb #a8a23b44
 @patch_to(AuditResult)
 def headline(self: AuditResult) -> pd.DataFrame:
     "RS with interval, C_sep and OVL per condition on common support, and the number of pairs on common and own support."
-    keys = ["operator", "matching", "dose"]
     common, own = self.scores("common"), self.scores("own")
-    rs = common[common["score"].eq("RS")].set_index(keys)
+    rs = common[common["score"].eq("RS")].set_index(KEYS)
     values = rs[["value", "low", "high", "status"]].itertuples(index=False)
     table = pd.DataFrame({f"RS ({self.config.level:.0%} interval)": [with_interval(*r) for r in values]}, index=rs.index)
-    for name in ("C_sep", "OVL"): table[name] = common[common["score"].eq(name)].set_index(keys)["value"].round(3)
-    mine = own[own["score"].eq("RS")].set_index(keys)
+    for name in ("C_sep", "OVL"): table[name] = common[common["score"].eq(name)].set_index(KEYS)["value"].round(3)
+    mine = own[own["score"].eq("RS")].set_index(KEYS)
     table["RS, own support"] = mine["value"].round(3)
     table["pairs"], table["pairs, own support"] = rs["pairs"], mine["pairs"]
-    e = self.config.endpoint
-    primary = [key == (e.operator, e.matching, str(e.dose)) for key in table.index]
-    return table.reset_index().assign(endpoint=np.where(primary, "primary", "exploratory"))
+    table = table.reset_index()
+    return table.assign(endpoint=np.where(is_at(table, condition_of(self.config.endpoint)), "primary", "exploratory"))
 
-# %% ../nbs/20_audit.ipynb #5b58a624
+# %% ../nbs/20_audit.ipynb #61fffc73
 @patch_to(AuditResult)
 def targets(self: AuditResult) -> pd.DataFrame:
     "Per target at the primary condition: pairs, mean |Δ| of both arms (output units), RS, log odds; on its own support."
-    e = self.config.endpoint
-    rows = supports(self.plan, self._matrix)[0][e.operator, e.matching, e.dose]
-    arms = contrast(self.plan, self._matrix, e.operator, e.matching, e.dose, rows, self.responses.noise)
+    condition = condition_of(self.config.endpoint)
+    rows = self._support[0][condition]
+    arms = contrast(self.plan, self._matrix, *condition, rows, self.responses.noise)
     frame = pd.DataFrame({"target_id": self.plan.pairs["target_id"].to_numpy()[rows], "m": arms.m, "s": arms.s})
     table = frame.groupby("target_id", as_index=False).agg(pairs=("m", "size"), m=("m", "mean"), s=("s", "mean"))
     responds = table["m"] + table["s"] > 10 * self.responses.noise
@@ -280,15 +280,15 @@ def targets(self: AuditResult) -> pd.DataFrame:
         table["log_odds"] = np.where(responds, np.log(table["m"]) - np.log(table["s"]), np.nan)
     return table.sort_values(["RS", "target_id"], ascending=[False, True], ignore_index=True)
 
-# %% ../nbs/20_audit.ipynb #b91e2024
+# %% ../nbs/20_audit.ipynb #c5f18090
 @patch_to(AuditResult)
 def arms(self: AuditResult) -> pd.DataFrame:
     "Mean |Δ| (output units) per pair, arm and condition on common support, long."
-    common = supports(self.plan, self._matrix)[1]
+    common = self._support[1]
     pair_id, parts = self.plan.pairs["pair_id"].to_numpy()[common], []
-    for operator, matching, dose in conditions(self.plan.design):
-        c = contrast(self.plan, self._matrix, operator, matching, dose, common)
-        parts += [pd.DataFrame({"operator": operator, "matching": matching, "dose": str(dose), "arm": arm, "pair_id": pair_id, "magnitude": size})
+    for condition in conditions(self.plan.design):
+        c = contrast(self.plan, self._matrix, *condition, common)
+        parts += [pd.DataFrame(named(condition) | {"arm": arm, "pair_id": pair_id, "magnitude": size})
                   for arm, size in (("mechanistic", c.m), ("control", c.s))]
     return pd.concat(parts, ignore_index=True)
 
@@ -313,15 +313,15 @@ def strongest(self: AuditResult, n: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"drug_id": edits["drug_id"], "target_id": edits["target_id"], "residues": [label(r) for r in edits.itertuples()],
                          "operator": e.operator, "dose": dose, "response": edits["response"]}).reset_index(drop=True)
 
-# %% ../nbs/20_audit.ipynb #1b889529
+# %% ../nbs/20_audit.ipynb #8bf5c4d4
 def _everywhere(result: AuditResult,
                 table: Callable[[np.ndarray, Contrast, pd.DataFrame], pd.DataFrame], # of unedited predictions, arms and pairs
                ) -> pd.DataFrame:
     "A table of every condition on common support, the conditions beside it."
-    common, base, parts = supports(result.plan, result._matrix)[1], base_predictions(result.plan, result.responses), []
+    common, base, parts = result._support[1], base_predictions(result.plan, result.responses), []
     for condition in conditions(result.plan.design):
         arms = contrast(result.plan, result._matrix, *condition, common, result.responses.noise)
-        found = table(base[common], arms, result.plan.pairs.iloc[common]).assign(**dict(zip(KEYS, map(str, condition), strict=True)))
+        found = table(base[common], arms, result.plan.pairs.iloc[common]).assign(**named(condition))
         parts.append(found[[*KEYS, *found.columns.drop(KEYS)]])
     return pd.concat(parts, ignore_index=True)
 
@@ -338,25 +338,28 @@ def coherence(self: AuditResult) -> pd.DataFrame:
     "How the distribution of outputs differs between no edit, mechanistic and control edits (output units)."
     return self._once("coherence", lambda: _everywhere(self, lambda base, c, pairs: output_coherence(base, c)))
 
-# %% ../nbs/20_audit.ipynb #402d8607
+# %% ../nbs/20_audit.ipynb #1e5279ac
 @patch_to(AuditResult)
 def tests(self: AuditResult) -> pd.DataFrame:
     "The declared conditions against their nulls, p adjusted over the family (`isaac.nulls.null_tests`)."
-    pairs, arms = _tested(self)
-    return self._once("tests", lambda: null_tests(self.nulls, arms, pairs["sequence"].to_numpy(), self.config.tested, self.config.seed))
+    def make():
+        pairs, arms = _tested(self)
+        return null_tests(self.nulls, arms, pairs["sequence"].to_numpy(), self.config.tested, self.config.seed)
+    return self._once("tests", make)
 
 @patch_to(AuditResult)
 def calibrated(self: AuditResult) -> pd.DataFrame:
     "Null-calibrated RS of the declared conditions; no rows unless untrained networks were asked."
-    pairs, arms = _tested(self)
-    of_pairs = pairs["smiles"].to_numpy(), pairs["sequence"].to_numpy()
-    return self._once("calibrated", lambda: calibrated_scores(self.nulls, arms, *of_pairs, self.config.tested, self.config.bootstrap_draws,
-                                                              self.config.seed, self.config.level, self.config.fixed_factors))
+    def make():
+        (pairs, arms), config = _tested(self), self.config
+        return calibrated_scores(self.nulls, arms, pairs["smiles"].to_numpy(), pairs["sequence"].to_numpy(), config.tested, config.bootstrap_draws,
+                                 config.seed, config.level, config.fixed_factors)
+    return self._once("calibrated", make)
 
 def _tested(result: AuditResult) -> tuple[pd.DataFrame, list[Contrast]]:
     "The pairs of common support, and the arms of every declared condition on them."
-    common = supports(result.plan, result._matrix)[1]
-    return result.plan.pairs.iloc[common], [contrast(result.plan, result._matrix, e.operator, e.matching, e.dose, common, result.responses.noise)
+    common = result._support[1]
+    return result.plan.pairs.iloc[common], [contrast(result.plan, result._matrix, *condition_of(e), common, result.responses.noise)
                                             for e in result.config.tested]
 
 @patch_to(AuditResult)
@@ -367,7 +370,7 @@ def specific(self: AuditResult) -> pd.DataFrame:
 
 def _on_grid(result: AuditResult) -> bool:
     "Whether common support has every drug with every sequence, the same prior for all drugs, and several of both."
-    pairs = result.plan.pairs.iloc[supports(result.plan, result._matrix)[1]].drop_duplicates(["smiles", "sequence"])
+    pairs = result.plan.pairs.iloc[result._support[1]].drop_duplicates(["smiles", "sequence"])
     drugs, sequences = pairs["smiles"].nunique(), pairs["sequence"].nunique()
     return min(drugs, sequences) > 1 and len(pairs) == drugs * sequences and pairs.groupby("sequence")["site"].nunique().max() == 1
 
@@ -384,26 +387,25 @@ def fact_names(config: AuditConfig) -> list[str]:
     scores = [_fact(score, part) for score in (*SCORES, "OVL_kde") for part in PARTS]
     return [*scores, *ASKED, *APART.values(), *(f"{name}@{'/'.join(map(str, c))}" for c in conditions(config) for name in scores)]
 
-# %% ../nbs/20_audit.ipynb #277b3172
+# %% ../nbs/20_audit.ipynb #6ab0a694
 @patch_to(AuditResult)
 def facts(self: AuditResult) -> dict[str, float | str]:
     "The numbers that a requirement may name; a text is the reason why there is none."
-    rows, e, found = self.scores("common"), self.config.endpoint, {}
-    primary = (e.operator, e.matching, str(e.dose))
+    rows, primary, found = self.scores("common"), condition_of(self.config.endpoint), {}
     for row in rows.itertuples():
         here = {_fact(row.score, part): getattr(row, part) if row.status == "ok" else row.status for part in PARTS}
         found |= {f"{name}@{row.operator}/{row.matching}/{row.dose}": fact for name, fact in here.items()}
-        if (row.operator, row.matching, row.dose) == primary: found |= here
-    here = self.balance()[self.balance()[KEYS].eq(list(primary)).all(axis=1)].set_index("covariate")
+        if (row.operator, row.matching, row.dose) == tuple(named(primary).values()): found |= here
+    here = self.balance()[is_at(self.balance(), primary)].set_index("covariate")
     apart = here["smd"].abs()
     accuracy = (self.manifest.get("metrics") or {}).get("test") or {}
-    rank = placebo_rank(self.nulls, e, self.config.seed)
+    sums = self.nulls.sums(self.config.endpoint)
     p, q = _primary_p(self)
     return found | {"pairs": float(self.primary["pairs"]), "auditable": self.primary["pairs"] / max(1, len(self.plan.pairs)),
                     "|SMD|": apart[~here["inherent"]].max(),
                     **{APART[covariate]: value if value == value else "not defined here" for covariate, value in apart.items()},
                     **{m: "not known of this model" if accuracy.get(m) is None else accuracy[m] for m in METRICS}, "p": p, "q": q,
-                    PLACEBO: rank.beaten if rank else "no placebo priors were asked"}
+                    PLACEBO: placebo_rank(sums, self.config.seed).beaten if sums else "no placebo priors were asked"}
 
 def _primary_p(result: AuditResult) -> tuple[float | str, float | str]: # p and q, or the reason why there are none
     "The test of the primary condition: its excess over placebo priors if they were to be asked, else its score, against untrained networks."
@@ -422,11 +424,12 @@ def verdicts(self: AuditResult,
     wanted = requirements(self.manifest.get("required", []) if required is None else required)
     return judge(wanted, self.facts() if wanted else {})
 
-# %% ../nbs/20_audit.ipynb #9284dc19
+# %% ../nbs/20_audit.ipynb #65c9d6fb
 @patch_to(AuditResult)
 def tables(self: AuditResult) -> dict[str, pd.DataFrame]:
     "Every table of the audit; what was not asked is missing, or has no rows."
-    found = {"scores": self.scores(), "targets": self.targets(), "unauditable": self.plan.unauditable, "strongest": self.strongest(),
+    found = {"scores": self.scores(), "targets": self._once("targets", self.targets), "unauditable": self.plan.unauditable,
+             "strongest": self._once("strongest", self.strongest),
              "balance": self.balance(), "necessity": self.necessity(), "coherence": self.coherence(), "tests": self.tests(),
              "calibrated": self.calibrated(), "verdicts": self.verdicts()}
     if _on_grid(self): found["specific"] = self.specific()
@@ -592,7 +595,7 @@ def _configured(config: AuditConfig | None, options: dict) -> AuditConfig:
     if not options: return config
     raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
 
-# %% ../nbs/20_audit.ipynb #5c9ac4e8
+# %% ../nbs/20_audit.ipynb #617a6502
 def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
             prior: Prior,                    # which residues should matter
             how: Reading = Reading(),        # what the model declares
@@ -604,7 +607,7 @@ def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, seque
     if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
     pairs = data.check().frame
     prior = _relevant(prior, pairs)
-    plan = make_plan(pairs, prior, how, Design(**{k: getattr(config, k) for k in Design.model_fields}))
+    plan = make_plan(pairs, prior, how, config.only())
     return PreparedAudit(plan, config, prior.table, _record(data, plan, prior, config), _doubts(plan, prior))
 
 # %% ../nbs/20_audit.ipynb #09f05158
@@ -651,15 +654,7 @@ def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
     seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
     return [f"{seen:,} of {len(pairs):,} audited pairs have a drug and sequence the model was trained on"] if seen else []
 
-# %% ../nbs/20_audit.ipynb #8da74243
-def fresh_copy(model: Any, seed: int) -> Any: # a predictor
-    "An untrained network like `model`: its own method `untrained(seed)`, or a model of ours. Raises `InputError` where neither is known."
-    if callable(own := getattr(model, "untrained", None)): return own(seed)
-    from isaac.models.encoders import TwoTowerModel, untrained
-    if isinstance(model, TwoTowerModel): return untrained(model, seed)
-    raise InputError("Untrained copies cannot be made", [Problem("model", "untrained", full_name(model), "has no such method")],
-                     "Give it a method untrained(seed) that returns a newly initialised predictor, or ask for no initialisations")
-
+# %% ../nbs/20_audit.ipynb #4a925810
 def _or_reason(what: str, otherwise: Any, ask: Callable, *given) -> tuple[Any, list[str]]: # what was found, and why nothing was
     "Something that an audit can do without: what fails here must not cost the answers that are there."
     try: return ask(*given), []
@@ -678,7 +673,7 @@ def _sufficiency(model: Any, prepared: "PreparedAudit", prior: Prior, threshold:
     "Accuracy with nothing but the prior and without it; no rows where that is not asked."
     if not prepared.config.sufficiency: return pd.DataFrame()
     pairs, how = prepared.plan.pairs.drop(columns="site"), prepared.plan.reading
-    plan = sufficiency_plan(pairs, prior, how, Design(**{k: getattr(prepared.config, k) for k in Design.model_fields}))
+    plan = sufficiency_plan(pairs, prior, how, prepared.config.only())
     return sufficiency_table(plan, respond(plan, model, prepared.config.chunk), threshold, how.scale == "affinity")
 
 def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Responses) -> Nulls:
@@ -687,12 +682,12 @@ def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Response
     if not config.placebos and not config.initialisations: return NO_NULLS
     pairs = plan.pairs.iloc[supports(plan, response_matrix(plan, result))[1]].drop(columns="site")
     if pairs.empty: return NO_NULLS
-    networks = (fresh_copy(model, seed) for seed in range(config.initialisations))
+    networks = reinitialised(model, config.initialisations)
     return ask_nulls(model, networks, pairs, prior, plan.reading, config, config.tested, config.placebos, plan.pairs["sequence"], config.chunk)
 
 def _no_room(nulls: Nulls, config: AuditConfig) -> list[str]:
     "The tested conditions for which placebo priors were wanted and no target has room."
-    without = ["/".join(condition_of(e).values()) for e in config.tested if config.placebos and nulls.sums(e) is None]
+    without = ["/".join(map(str, condition_of(e))) for e in config.tested if config.placebos and nulls.sums(e) is None]
     return [f"no target has room for placebo priors under {', '.join(without)}"] if without else []
 
 # %% ../nbs/20_audit.ipynb #a70db323

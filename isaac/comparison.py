@@ -6,7 +6,7 @@
 __all__ = ['Members', 'COMPARED', 'DIFFERENCES', 'EQUIVALENT', 'AUROC_COLUMNS', 'VARIANCE_COLUMNS', 'RELIABILITY_COLUMNS',
            'Comparison', 'compare']
 
-# %% ../nbs/20a_comparison.ipynb #66f977a5
+# %% ../nbs/20a_comparison.ipynb #2a44b596
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,19 @@ from isaac.inference import (
     weighted_auroc,
 )
 from .plan import Design
-from .scores import SCORES, Condition, Contrast, base_predictions, conditions, contrast, level_sums, supports
+from isaac.scores import (
+    KEYS,
+    SCORES,
+    Condition,
+    Contrast,
+    base_predictions,
+    condition_of,
+    conditions,
+    contrast,
+    is_at,
+    level_sums,
+    named,
+)
 
 # %% ../nbs/20a_comparison.ipynb #75a947b1
 _FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "auroc_differences": "auroc_differences",
@@ -209,11 +221,11 @@ def _auroc_frame(members: Members, groups: list[np.ndarray], models: list[str], 
 AUROC_COLUMNS = ["model", "other", "value", "low", "high", "low_joint", "high_joint", "se_pairs", "se_seeds", "p", "p_holm", "p_equivalent",
                  "equivalent", "pairs"]
 
-# %% ../nbs/20a_comparison.ipynb #4c46bb2c
+# %% ../nbs/20a_comparison.ipynb #309fad5a
 def _variance_frames(members: Members, groups: list[np.ndarray], models: list[str], rows: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
     "`Comparison.variance` and `Comparison.reliability`."
     e, sequences = members[0][2].config.endpoint, members[0][2].plan.pairs["sequence"].to_numpy()[rows]
-    arms = [contrast(r.plan, r._matrix, e.operator, e.matching, e.dose, rows, r.responses.noise) for _, _, r in members]
+    arms = [contrast(r.plan, r._matrix, *condition_of(e), rows, r.responses.noise) for _, _, r in members]
     odds = np.array([level_sums(c, sequences)["log_odds"] for c in arms])
     known = np.isfinite(odds).all(axis=0)
     odds, counts = odds[:, known], {"sequences": int(known.sum()), "left_out": int((~known).sum())}
@@ -239,19 +251,19 @@ def _relative_range(values: pd.Series) -> float:
     low, high = values.min(skipna=False), values.max(skipna=False)
     return float((high - low) / low) if low > 0 else float("nan")
 
-# %% ../nbs/20a_comparison.ipynb #d04e1119
+# %% ../nbs/20a_comparison.ipynb #dc634320
 def _at(frame: pd.DataFrame, endpoint: Endpoint) -> pd.Series: # bool per row
     "Which rows belong to the primary condition."
-    return frame[["operator", "matching", "dose"]].eq([endpoint.operator, endpoint.matching, str(endpoint.dose)]).all(axis=1)
+    return is_at(frame, condition_of(endpoint))
 
 def _range_frame(scores: pd.DataFrame, auroc: pd.Series, endpoint: Endpoint) -> pd.DataFrame:
     "`Comparison.relative_range`, from the scores of all conditions."
     rows = []
-    for where, rs in scores[scores["score"].eq("RS")].groupby(["operator", "matching", "dose"], sort=False):
+    for where, rs in scores[scores["score"].eq("RS")].groupby(KEYS, sort=False):
         value = rs.set_index("model")["value"]
-        named = {f"{end}_model": getattr(value, f"idx{end}")() if value.notna().any() else "" for end in ("min", "max")}
-        rows.append(dict(zip(("operator", "matching", "dose"), where, strict=True)) | {"RS": _relative_range(value),
-                    "auroc": _relative_range(auroc), **named, "pairs": rs["pairs"].iloc[0]})
+        extremes = {f"{end}_model": getattr(value, f"idx{end}")() if value.notna().any() else "" for end in ("min", "max")}
+        rows.append(named(where) | {"RS": _relative_range(value),
+                    "auroc": _relative_range(auroc), **extremes, "pairs": rs["pairs"].iloc[0]})
     table = pd.DataFrame(rows)
     return table.assign(endpoint=np.where(_at(table, endpoint), "primary", "exploratory"))
 
@@ -263,16 +275,17 @@ def _model_frame(scores: pd.DataFrame, accuracy: pd.DataFrame, endpoint: Endpoin
     last = at[at["score"].eq("RS")].set_index("model")[["pairs", "status"]]
     return table.join(last).rename_axis("model").reset_index()
 
-# %% ../nbs/20a_comparison.ipynb #a5496e5e
+# %% ../nbs/20a_comparison.ipynb #afeee60f
 def _placed(frame: pd.DataFrame, condition: Condition, endpoint: Endpoint, pairs: int) -> pd.DataFrame:
     "`frame` with the condition it belongs to, and whether that is the primary endpoint."
     who = [c for c in ("model", "other", "seed") if c in frame]
-    frame = frame.assign(**dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)), pairs=pairs)
+    frame = frame.assign(**named(condition), pairs=pairs)
     primary = _at(frame, endpoint) & frame["score"].eq(endpoint.score)
     frame = frame.assign(endpoint=np.where(primary, "primary", "exploratory"))
-    return frame[[*who, "operator", "matching", "dose", "score", *frame.columns.drop([*who, "operator", "matching", "dose", "score"])]]
+    first = [*who, *KEYS, "score"]
+    return frame[[*first, *frame.columns.drop(first)]]
 
-# %% ../nbs/20a_comparison.ipynb #3aba8309
+# %% ../nbs/20a_comparison.ipynb #5dcccc69
 def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]], # audits, or for each model those of its training seeds
             accuracy: bool = True, # compare AUROC too; not where models learnt other affinities than those of the audited pairs
            ) -> Comparison:
@@ -285,7 +298,7 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
     auroc = recorded["auroc"] if accuracy else recorded["auroc"] * np.nan
     models, seeds, level, endpoint = list(recorded.index), list(recorded["seeds"]), first.config.level, first.config.endpoint
     groups = [np.array([i for i, m in enumerate(members) if m[0] == model]) for model in models]
-    support = [np.isin(np.arange(len(r.plan.pairs)), supports(r.plan, r._matrix)[1]) for _, _, r in members]
+    support = [np.isin(np.arange(len(r.plan.pairs)), r._support[1]) for _, _, r in members]
     rows, frames = np.flatnonzero(np.all(support, axis=0)), []
     for condition in conditions(first.plan.design):
         at = _estimate(members, groups, condition, rows)
@@ -308,7 +321,7 @@ def _from_to(value: float, low: float, high: float, status: str) -> str: # "0.31
     value, low, high = (f"{round(x, 2) + 0.0:.2f}" for x in (value, low, high)) # no "-0.00"
     return value if low == "nan" else f"{value} ({low} to {high})"
 
-# %% ../nbs/20a_comparison.ipynb #c8934364
+# %% ../nbs/20a_comparison.ipynb #9d5551bb
 @patch_to(Comparison)
 def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of text
     "What people read first."
@@ -321,8 +334,8 @@ def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of te
     wide = gap.assign(text=text).pivot(index=["model", "other"], columns="score", values="text")
     auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("AUROC")
     between = wide.join(auroc).reset_index()
-    everywhere = self.scores[self.scores["score"].eq("RS")].pivot(index=["operator", "matching", "dose"], columns="model", values="value")
-    order = self.relative_range[["operator", "matching", "dose", "RS"]].rename(columns={"RS": "(max − min)/min"})
+    everywhere = self.scores[self.scores["score"].eq("RS")].pivot(index=KEYS, columns="model", values="value")
+    order = self.relative_range[[*KEYS, "RS"]].rename(columns={"RS": "(max − min)/min"})
     everywhere = order.merge(everywhere.round(3).reset_index())
     everywhere = everywhere[[*everywhere.columns.drop("(max − min)/min"), "(max − min)/min"]].round(3)
     found = {"Accuracy on the test part, mean ± sd over training seeds": accuracy, f"Reliance on the prior ({level})": reliance,

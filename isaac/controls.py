@@ -6,10 +6,10 @@
 __all__ = ['UNSHOWN', 'SHARES', 'MARGIN', 'LEVEL', 'BATTERY', 'EXACT', 'sites_of', 'masked', 'hide', 'prior_only',
            'background_only', 'drug_only', 'one_drug', 'contrasts', 'responding', 'combined', 'mixture', 'Known',
            'compared', 'silent', 'mixture_errors', 'pocket_identity', 'full_grid', 'drug_specific', 'reversal_errors',
-           'null_scores', 'reinitialised', 'shuffled_labels', 'label_shuffled', 'mean_interval', 'near_half', 'told',
-           'null_check', 'few', 'small_grid', 'constant', 'exact_checks', 'own_null', 'battery']
+           'null_scores', 'fresh_copy', 'reinitialised', 'shuffled_labels', 'label_shuffled', 'mean_interval',
+           'near_half', 'told', 'null_check', 'few', 'small_grid', 'constant', 'exact_checks', 'own_null', 'battery']
 
-# %% ../nbs/16c_controls.ipynb #cd16aae2
+# %% ../nbs/16c_controls.ipynb #8db7d3e6
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ from .engine import Responses, respond
 from .matching import Site
 from .operators import to_letters, to_strings
 from .plan import Design, Plan, make_plan, pair_sites, variant_ids
-from .predictors import as_predictor, reading
+from .predictors import as_predictor, full_name, reading
 from .priors import Prior
 from isaac.scores import (
     Condition,
@@ -215,11 +215,18 @@ def null_scores(models: Iterable[Any], # one after the other, so that they need 
             for i, model in enumerate(models) for (o, m, d), arm in contrasts(plan, respond(plan, model), common=True).items()]
     return pd.DataFrame(rows, columns=["network", "operator", "matching", "dose", "RS", "pairs"])
 
-# %% ../nbs/16c_controls.ipynb #9361878c
-def reinitialised(model: Any, n: int = 10) -> Iterator[Any]: # `model`: one of `isaac.models`
-    "Freshly initialised copies; a pretrained encoder keeps its weights."
-    from isaac.models import untrained
-    return (untrained(model, seed) for seed in range(n))
+# %% ../nbs/16c_controls.ipynb #b3c5a4a5
+def fresh_copy(model: Any, seed: int) -> Any: # a predictor
+    "An untrained network like `model`: its own method `untrained(seed)`, or a model of ours. Raises `InputError` where neither is known."
+    if callable(own := getattr(model, "untrained", None)): return own(seed)
+    from isaac.models.encoders import TwoTowerModel, untrained
+    if isinstance(model, TwoTowerModel): return untrained(model, seed)
+    raise InputError("Untrained copies cannot be made", [Problem("model", "untrained", full_name(model), "has no such method")],
+                     "Give it a method untrained(seed) that returns a newly initialised predictor, or ask for no initialisations")
+
+def reinitialised(model: Any, n: int = 10) -> Iterator[Any]: # `model`: as for `fresh_copy`
+    "Freshly initialised copies, one after the other; a pretrained encoder keeps its weights."
+    return (fresh_copy(model, seed) for seed in range(n))
 
 def shuffled_labels(part: DTIDataset, seed: int = 0) -> DTIDataset:
     "The same pairs with each other's labels, whatever their order."
@@ -314,7 +321,7 @@ def exact_checks(plan: Plan, prior: Prior, model: Any) -> list[Known]: # `prior`
             silent("the same, drug-specific", drug_specific(plan, badge)),
             compared("sign reversed", "same RS, direction reversed", reversal_errors(plan, whole), within, "largest difference")]
 
-# %% ../nbs/16c_controls.ipynb #6a94d6b0
+# %% ../nbs/16c_controls.ipynb #45cffebf
 def own_null(model: Any, n: int = 10) -> dict[str, Iterator[Any]]: # empty for models that are not ours
     "Freshly initialised copies of a model, where we know how to make them."
     from isaac.models.encoders import TwoTowerModel
@@ -332,6 +339,6 @@ def battery(model: Any,                # a predictor or function, as for `audit`
     plan = make_plan(some.frame, prior, how, design)
     if nulls is None: nulls = own_null(model)
     dose = 20 if 20 in design.doses else design.doses[0]
-    narrow = make_plan(some.frame, prior, how, design.model_copy(update={"matchings": ("geometry",), "doses": (dose,)}))
+    narrow = make_plan(some.frame, prior, how, design.only(matchings=("geometry",), doses=(dose,)))
     found = [null_check(name, null_scores(models, narrow)) for name, models in nulls.items()]
     return pd.DataFrame([*exact_checks(plan, prior, as_predictor(model)), *found])

@@ -8,7 +8,7 @@ __all__ = ['PAIR_BLOCK', 'FEATURE_ROWS', 'poisson_weights', 'pair_weights', 'boo
            'two_sided', 'equivalence', 'adjusted', 'differences', 'weighted_auroc', 'auroc_bootstrap', 'null_test',
            'calibrated', 'RankTest', 'placebo_test', 'sign_flip', 'variance_components', 'icc21']
 
-# %% ../nbs/16_inference.ipynb #37976dda
+# %% ../nbs/16_inference.ipynb #d1481551
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
@@ -19,7 +19,19 @@ import pandas as pd
 from .core import InputError, Problem, hash64, random_bits, random_uniform, stream_key
 from .engine import Responses
 from .plan import Plan
-from .scores import SCORES, Contrast, Score, conditions, contrast, level_sums, reasoning_score, response_matrix, specific, supports
+from isaac.scores import (
+    SCORES,
+    Contrast,
+    Score,
+    conditions,
+    contrast,
+    level_sums,
+    named,
+    reasoning_score,
+    response_matrix,
+    specific,
+    supports,
+)
 
 # %% ../nbs/16_inference.ipynb #3fdb8d0a
 def poisson_weights(levels: Sequence[str], # the distinct drugs, or the distinct sequences
@@ -169,7 +181,7 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
-# %% ../nbs/16_inference.ipynb #beeb77e8
+# %% ../nbs/16_inference.ipynb #cbad5147
 def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × sequence
                     draws: int = 2000,                # bootstrap draws
                     seed: int = 0,                    # of the bootstrap
@@ -185,7 +197,7 @@ def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × 
     lefts = [specific(c, drugs, sequences) for c in wholes]
     drawn = bootstrap(lefts, drugs, sequences, draws, seed, fixed, (reasoning_score,))[:, 0]
     for condition, whole, left, worlds in zip(conditions(plan.design), wholes, lefts, drawn, strict=True):
-        row = dict(zip(("operator", "matching", "dose"), map(str, condition), strict=True)) | {"pairs": len(rows), "status": "no response"}
+        row = named(condition) | {"pairs": len(rows), "status": "no response"}
         if whole.responds: row |= {"RS": float(reasoning_score(whole)), "movement": 0.0}
         if left.responds:
             value, (low, high) = float(reasoning_score(left)), percentile_interval(worlds, level)

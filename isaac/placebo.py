@@ -74,7 +74,7 @@ def _blocks(row: int,              # row of the site
         letters = edit_letters(operator, site.sequence, residues, keys, mask_token, alphabet_of(design.alphabet), site.profile)
         yield Block(row, (first_cell[arm] + repeats).astype(np.int32), residues, letters, variant_ids("target", site.sequence, residues, letters))
 
-# %% ../nbs/12c_placebo.ipynb #bea7794a
+# %% ../nbs/12c_placebo.ipynb #afcc82e8
 def placebo_design(design: Design,  # of the audit
                    endpoint=None,   # anything with operator, matching and dose; None: the design's first of each
                    most: int = 200, # placements per target
@@ -86,8 +86,7 @@ def placebo_design(design: Design,  # of the audit
         ("matching", matching, matching in LOWERING, "lowers the dose of some placements, which would not be asked alike"),
         ("most", most, most < 1, "not 1 or more")) if bad]
     if wrong: raise InputError("Placebo priors cannot be asked", wrong)
-    return Design(operators=(operator,), matchings=(matching,), doses=(dose,), repeats=1 + most, intervention_seeds=1, seed=design.seed,
-                  min_prior=design.min_prior, alphabet=design.alphabet)
+    return design.only(operators=(operator,), matchings=(matching,), doses=(dose,), repeats=1 + most, intervention_seeds=1)
 
 # %% ../nbs/12c_placebo.ipynb #ed0f4d67
 def placebo_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence (`DTIDataset.frame`)

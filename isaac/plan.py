@@ -7,13 +7,14 @@ __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 
            'variant_ids', 'Block', 'Plan', 'pair_sites', 'assemble_plan', 'planned_sites', 'make_plan',
            'unauditable_targets', 'write_table', 'read_table', 'save_plan', 'load_plan']
 
-# %% ../nbs/12_plan.ipynb #4b7e6697
+# %% ../nbs/12_plan.ipynb #01bccb1c
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, product
 from operator import itemgetter
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from .matching import LOWERING, MATCHINGS, RELATED, Controls, Site, make_site, m
 from .operators import OPERATORS, apply_edits, edit_letters, to_strings, unsuited
 from .predictors import Reading, visible_range
 
-# %% ../nbs/12_plan.ipynb #723f1fc6
+# %% ../nbs/12_plan.ipynb #97f86103
 Dose = int | str # a count of residues, or a percentage of the visible prior such as "100%"
 
 class Design(BaseModel):
@@ -75,10 +76,17 @@ class Design(BaseModel):
         if wrong: raise ValueError("; ".join(wrong))
         return self
 
+    unsaid: ClassVar[tuple[str, ...]] = ("alphabet",) # fields that came later
+
     @model_serializer(mode="wrap")
     def _plain(self, dump):
-        "Proteins go without saying, so that audits made before there were alphabets keep their hashes."
-        return {name: value for name, value in dump(self).items() if (name, value) != ("alphabet", PROTEIN.name)}
+        "Later fields go without saying where they are as usual, so that audits made before there were such keep their hashes."
+        usual = {name: type(self).model_fields[name].default for name in self.unsaid}
+        return {name: value for name, value in dump(self).items() if name not in usual or getattr(self, name) != usual[name]}
+
+    def only(self, **changes) -> "Design": # `changes`: fields that are to be otherwise
+        "The interventions alone, whatever else a subclass holds."
+        return Design(**{name: getattr(self, name) for name in Design.model_fields} | changes)
 
 # %% ../nbs/12_plan.ipynb #d867fb20
 def dose_size(dose: Dose,   # a count, or a percentage of the visible prior such as "100%"

@@ -10,7 +10,7 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study', 'find_audits',
            'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #e20491f2
+# %% ../nbs/22_studies.ipynb #e85bf4bb
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,6 +37,7 @@ from .planted import TRUTH_COLUMNS, PlantedOptions, plant, planted_prior, rank_c
 from .predictors import reading
 from .priors import Prior
 from .report import Drawing, number, span, write_comparison
+from .scores import condition_of, is_at
 from .sites import named_prior
 from .tables import DUPLICATES, TableOptions, is_table, read_dataset
 
@@ -343,7 +344,7 @@ def learnt_split(config: StudyConfig, choice: ModelChoice, split: Split) -> Spli
     if wrong: raise InputError(f"Model {choice.name} would learn other pairs than the study's", wrong, "Give the same table with other affinities")
     return Split(*parts, split.kind, split.seed, split.dropped)
 
-# %% ../nbs/22_studies.ipynb #4abbf25c
+# %% ../nbs/22_studies.ipynb #a4fbc656
 def truth_frame(config: StudyConfig,
                 asked: DTIDataset,                   # the pairs of the audits
                 checkpoints: dict[str, Checkpoint],  # by run name
@@ -354,8 +355,8 @@ def truth_frame(config: StudyConfig,
     planted, rows = plant(config.dataset.planted()), []
     learnt = {f"{c.name}-seed{s}": config.learnt_by(c).shortcut for c in config.models for s in c.seeds}
     for run, result in audits.items():
-        e, scores = result.config.endpoint, result.scores("common")
-        here = scores[["operator", "matching", "dose", "score"]].eq([e.operator, e.matching, str(e.dose), "RS"]).all(axis=1)
+        scores = result.scores("common")
+        here = is_at(scores, condition_of(result.config.endpoint)) & scores["score"].eq("RS")
         true = true_reliance(checkpoints[run].model, planted, asked)
         rows.append((run, learnt[run], true.value, true.low, true.high, *scores.loc[here, ["value", "low", "high"]].iloc[0],
                      checkpoints[run].metrics["test"]["auroc"]))

@@ -6,7 +6,7 @@
 __all__ = ['DOSE', 'QUESTIONS', 'COLUMNS', 'flanked', 'all_but', 'sufficiency_design', 'sufficiency_plan', 'masked_residues',
            'asked_of', 'sufficiency_table']
 
-# %% ../nbs/15b_sufficiency.ipynb #2ad5b723
+# %% ../nbs/15b_sufficiency.ipynb #07dd40b5
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -17,9 +17,9 @@ import pandas as pd
 from .core import InputError, Problem, stream_key
 from .engine import Responses
 from .matching import LOWERING, MATCHINGS, Site
-from .plan import Block, Design, Plan, assemble_plan, make_cells, planned_sites, unauditable_targets, variant_ids
+from .plan import Block, Design, Plan, arm_cells, assemble_plan, make_cells, planned_sites, unauditable_targets, variant_ids
 from .predictors import Reading, visible_range
-from .scores import arm_cells, arm_metrics, base_predictions, contrast, response_matrix
+from .scores import arm_metrics, base_predictions, contrast, response_matrix
 
 # %% ../nbs/15b_sufficiency.ipynb #fa2f1754
 def flanked(site: Site,                # where
@@ -78,7 +78,7 @@ def _blocks(row: int,               # row of the site
             cell = first_cell["mechanistic" if matching == "none" else "control", operator, matching]
             yield _masked_block(row, site, all_but(residues, visible) if operator == "keep" else residues, cell, reading.mask_token)
 
-# %% ../nbs/15b_sufficiency.ipynb #bae703f3
+# %% ../nbs/15b_sufficiency.ipynb #b2ef077f
 def sufficiency_design(design: Design, # of the audit
                       ) -> Design:
     "What of a design these questions ask. Raises `InputError` where nothing is left."
@@ -86,8 +86,7 @@ def sufficiency_design(design: Design, # of the audit
     if not matchings:
         raise InputError("Necessity and sufficiency cannot be asked",
                          [Problem("design", "matchings", ", ".join(design.matchings), "leaves residues of the prior unmasked")])
-    return Design(operators=("mask",), matchings=matchings, doses=(DOSE,), repeats=design.repeats, intervention_seeds=design.intervention_seeds,
-                  seed=design.seed, min_prior=design.min_prior, alphabet=design.alphabet)
+    return design.only(operators=("mask",), matchings=matchings, doses=(DOSE,))
 
 # %% ../nbs/15b_sufficiency.ipynb #f60d2025
 def sufficiency_plan(pairs: pd.DataFrame,  # pair_id, drug_id, target_id, smiles, sequence, affinity if known (`DTIDataset.frame`)
