@@ -60,7 +60,7 @@ test-notebooks: install ## run every notebook from top to bottom
 	@OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers $(WORKERS) --timing
 
 test-python: install ## pytest
-	@$(BIN)/pytest --junitxml=$(VENV)/pytest.xml
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --junitxml=$(VENV)/pytest.xml
 
 export: install ## notebooks → isaac/*.py
 	@$(BIN)/nbdev_export
