@@ -35,7 +35,7 @@ setup(
     package_data={"isaac": ["configs/**", "templates/**"]},
     include_package_data=False,
     install_requires=settings["requirements"].split(),
-    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("esm", "server", "excel", "dev")},
+    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("esm", "server", "excel", "dask", "ray", "dev")},
     python_requires=f">={settings['min_python']}",
     entry_points={"console_scripts": settings["console_scripts"].split()},
     zip_safe=False,

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 'WHAT_STATUS_MEANS', 'Endpoint', 'AuditConfig',
            'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity', 'claim_directory',
-           'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
+           'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #5c42f220
+# %% ../nbs/20_audit.ipynb #b54f0f84
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -62,6 +62,7 @@ from isaac.scores import (
     supports,
 )
 from .scores import coherence as output_coherence
+from .shards import kept_answers
 from .sufficiency import sufficiency_plan, sufficiency_table
 from .verdicts import PLACEBO, check_names, judge, requirements
 
@@ -518,6 +519,27 @@ def _load(directory: str | Path) -> AuditResult:
     read = lambda *names: {name: read_table(path) for name in names if (path := directory / f"{name}.parquet").exists()}
     return AuditResult(plan, responses, config, read_table(directory / "prior.parquet"), manifest, binder,
                        replace(NO_NULLS, **read("placebo", "networks")), **read("manifold", "sufficiency"))
+
+# %% ../nbs/20_audit.ipynb #dec3b68b
+def _primary_score(directory: Path) -> tuple[float, float, float]: # value, low, high; NaN where the audit is not finished
+    table = directory / "scores.csv"
+    if not table.is_file(): return (np.nan,) * 3
+    scores = pd.read_csv(table)
+    return tuple(scores.loc[scores["support"].eq("common") & scores["endpoint"].eq("primary"), ["value", "low", "high"]].iloc[0])
+
+def find_runs(folder: str | Path = "runs", # looked through with its subfolders
+             ) -> pd.DataFrame:            # run, model, data, pairs, primary, value, low, high, state; one row per audit
+    "Audits, finished or not. Raises `InputError` where there is none."
+    rows = []
+    for directory in sorted(path.parent for path in Path(folder).rglob("manifest.json")):
+        manifest = _read_manifest(directory)
+        if not {"model", "plan_hash"} <= set(manifest): continue # a manifest of something else
+        done, primary = "account" in manifest, manifest["config"]["primary"]
+        rows.append((str(directory), manifest["model"]["name"], manifest["data"]["name"], manifest["data"]["pairs"],
+                     "/".join(str(primary[part]) for part in (*KEYS, "score")), *_primary_score(directory),
+                     "finished" if done else f"unfinished, {kept_answers(directory / ANSWERS):,} answers kept"))
+    if not rows: raise InputError("There is no audit", [Problem("argument", "folder", str(folder), "holds none, nor do its subfolders")])
+    return pd.DataFrame(rows, columns=["run", "model", "data", "pairs", "primary", "value", "low", "high", "state"])
 
 # %% ../nbs/20_audit.ipynb #06770eff
 def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:

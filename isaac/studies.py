@@ -10,7 +10,7 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study', 'find_audits',
            'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #e85bf4bb
+# %% ../nbs/22_studies.ipynb #089bf362
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,6 +38,7 @@ from .predictors import reading
 from .priors import Prior
 from .report import Drawing, number, span, write_comparison
 from .scores import condition_of, is_at
+from .shards import sharing
 from .sites import named_prior
 from .tables import DUPLICATES, TableOptions, is_table, read_dataset
 
@@ -411,11 +412,13 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #21209fca
+# %% ../nbs/22_studies.ipynb #a79fa909
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
               progress: bool = True, # say on stderr what is going on
+              workers: int | None = None, # of the audits, as for `isaac.shards.sharing`; training takes all threads of this process
+              backend: str = "loky", # likewise
              ) -> StudyResult:
     "Train what is missing, audit it, write the tables. Raises `InputError` naming what differs where `out` holds others."
     out, say = Path(out), (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
@@ -431,8 +434,9 @@ def run_study(config: StudyConfig,
     audits, labels = {}, _labels(config, checkpoints)
     for name, checkpoint in checkpoints.items():
         say(f"Audit {name}")
-        audits[name] = audit(checkpoint.model.to(where), split.test, prior, config.audit, name=labels[name],
-                             training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
+        with sharing(workers, backend):
+            audits[name] = audit(checkpoint.model.to(where), split.test, prior, config.audit, name=labels[name],
+                                 training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
     truth = truth_frame(config, split.test, checkpoints, audits)
     comparison = compare(list(audits.values()), accuracy=truth is None) if len(audits) > 1 else None
     return _write_tables(StudyResult(config, out, checkpoints, audits, comparison, truth))

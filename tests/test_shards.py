@@ -2,19 +2,20 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joblib import parallel_config
 
 from isaac import shards
-from isaac.audit import audit
+from isaac.audit import audit, find_runs
 from isaac.core import InputError, IsaacError
 from isaac.engine import respond
 from isaac.models import DeepDTA
@@ -22,7 +23,7 @@ from isaac.models.encoders import untrained
 from isaac.plan import Design, make_plan
 from isaac.predictors import FunctionPredictor, Reading
 from isaac.priors import prior_from_table
-from isaac.shards import Shards, shard_bounds
+from isaac.shards import Shards, shard_bounds, sharing
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 OPTIONS = dict(operators=["substitute"], matchings=["uniform"], doses=[4], repeats=4, intervention_seeds=2, bootstrap_draws=100, chunk=4,
@@ -81,7 +82,10 @@ def test_an_audit_killed_at_ten_moments_ends_as_if_it_had_not_been(pairs, prior,
         time.sleep(seconds)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
+    before = find_runs(tmp_path).iloc[0]
+    assert before["state"].startswith("unfinished, ") and before["pairs"] == len(pairs) and np.isnan(before["value"])
     result = audit(Weighing(), pairs, prior, out=tmp_path / "run", **OPTIONS)
+    assert find_runs(tmp_path)[["run", "state"]].values.tolist() == [[str(tmp_path / "run"), "finished"]]
     pd.testing.assert_frame_equal(result.responses.table, whole.responses.table)
     pd.testing.assert_frame_equal(result.scores(), whole.scores())
     assert not (tmp_path / "run" / "answers").exists()
@@ -116,8 +120,8 @@ def test_neither_workers_nor_shards_change_a_bit(plan, most, monkeypatch, one_th
     monkeypatch.setattr("isaac.engine.shard_bounds", lambda steps: shard_bounds(steps, most))
     model = untrained(DeepDTA, 0)
     whole = respond(plan, model, chunk=16)
-    for workers in (2, 4) if most == 3 else (2,): # one worker is this process
-        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1): assert respond(plan, model, chunk=16).table.equals(whole.table)
+    for workers in (1, 2, 4) if most == 3 else (2,):
+        with sharing(workers): assert respond(plan, model, chunk=16).table.equals(whole.table)
 
 
 class Mortal(Weighing):
@@ -132,8 +136,16 @@ class Mortal(Weighing):
 
 
 def test_a_dead_worker_costs_its_shard_and_no_number(plan, tmp_path):
-    with parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
+    with sharing(2):
         found = respond(plan, Mortal(tmp_path / "died"), chunk=4, keep=tmp_path / "answers")
+    assert (tmp_path / "died").exists() and found.table.equals(respond(plan, Weighing(), chunk=4).table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_clusters_give_the_same_bits_though_a_worker_dies(plan, backend, tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__]) # a cluster does not see this file
+    with sharing(2, backend): found = respond(plan, Mortal(tmp_path / "died"), chunk=4, keep=tmp_path / "answers")
     assert (tmp_path / "died").exists() and found.table.equals(respond(plan, Weighing(), chunk=4).table)
 
 
@@ -142,14 +154,19 @@ def test_what_a_model_raises_in_a_worker_is_raised_as_it_is(plan):
     def fails(smiles, sequences):
         if os.getpid() != home: raise ArithmeticError("so it says")
         return [t.count("K") for t in sequences]
-    with parallel_config("loky", n_jobs=2), pytest.raises(Exception, match="so it says"): respond(plan, fails)
+    with sharing(2), pytest.raises(Exception, match="so it says"): respond(plan, fails)
+
+
+def test_unknown_backends_and_no_workers_are_refused():
+    with pytest.raises(InputError, match="(?s)workers 0 – not 1 or more.*backend 'slurm' – not one of loky, dask, ray"):
+        with sharing(0, "slurm"): pass
 
 
 def test_a_model_that_cannot_travel_is_audited_here_or_not_at_all(plan):
     lock = threading.Lock()
     predictor = FunctionPredictor(lambda smiles, sequences, lock=lock: [t.count("K") for t in sequences])
     assert len(respond(plan, predictor).table) == len(plan.edits)
-    with parallel_config("loky", n_jobs=2), pytest.raises(IsaacError, match="cannot be sent to workers"): respond(plan, predictor)
+    with sharing(2), pytest.raises(IsaacError, match="cannot be sent to workers"): respond(plan, predictor)
 
 
 def test_a_full_disk_says_so_and_keeps_what_is_there(plan, tmp_path, monkeypatch):
