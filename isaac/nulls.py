@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_NULLS', 'Ask', 'TESTS', 'SWAPPED', 'RANK', 'NETWORKS', 'EXCESS', 'CALIBRATED', 'alone', 'Nulls', 'placebo_frame',
-           'pooled_log_odds', 'ask_nulls', 'placebo_rank', 'null_tests', 'calibrated_scores']
+           'ask_once', 'pooled_log_odds', 'ask_nulls', 'placebo_rank', 'null_tests', 'calibrated_scores']
 
 # %% ../nbs/16b_nulls.ipynb #485afa43
 from collections.abc import Callable, Iterable, Sequence
@@ -48,7 +48,7 @@ class Nulls:
 
 NO_NULLS = Nulls(pd.DataFrame(columns=[*KEYS, "target", "placement", "m", "s"]), pd.DataFrame(columns=["network", *KEYS, "log_odds", "excess"]))
 
-# %% ../nbs/16b_nulls.ipynb #7e0aa9a7
+# %% ../nbs/16b_nulls.ipynb #d511e37f
 def placebo_frame(sums: PlaceboSums, endpoint) -> pd.DataFrame:
     "Placebo sums as a table; a placement that a target does not have is no row."
     m, s = (np.column_stack([first, rest]) for first, rest in ((sums.observed_m, sums.m), (sums.observed_s, sums.s)))
@@ -56,19 +56,21 @@ def placebo_frame(sums: PlaceboSums, endpoint) -> pd.DataFrame:
     table = pd.DataFrame({"target": sums.names[target], "placement": placement, "m": m[target, placement], "s": s[target, placement]})
     return table.assign(**named(condition_of(endpoint)))[NO_NULLS.placebo.columns]
 
-Ask = Callable[[Plan, Any], Responses] # of a plan and a model
+Ask = Callable[[Plan, Any, str], Responses] # of a plan, a model, and a name that it has to itself, under which its answers may be kept
+
+def ask_once(plan: Plan, model: Any, name: str) -> Responses: return respond(plan, model)
 
 def _askable(plan: Plan) -> Plan | None:
     "A plan that asks more than the unedited pairs."
     return plan if plan.edits["cell_id"].gt(0).any() else None
 
-def pooled_log_odds(plan: Plan, model: Any, ask: Ask = respond) -> float: # of the only condition of `plan`; NaN for "no response"
-    "Ask a network the question of one condition."
-    responses, d = ask(plan, model), plan.design
+def pooled_log_odds(plan: Plan, responses: Responses) -> float: # of the only condition of `plan`; NaN for "no response"
+    "How a network answers the question of one condition."
+    d = plan.design
     arms = contrast(plan, response_matrix(plan, responses), d.operators[0], d.matchings[0], d.doses[0], noise=responses.noise)
     return float(log_odds(arms)) if arms.responds else float("nan")
 
-# %% ../nbs/16b_nulls.ipynb #cb46febe
+# %% ../nbs/16b_nulls.ipynb #5ddc2bd9
 def ask_nulls(model: Any,                # the audited predictor
               networks: Iterable[Any],   # networks that know nothing, one after the other; may be empty
               pairs: pd.DataFrame,       # those that support the scores: pair_id, drug_id, target_id, smiles, sequence
@@ -78,19 +80,20 @@ def ask_nulls(model: Any,                # the audited predictor
               endpoints: Sequence,       # conditions to test
               placements: int = 0,       # placebo priors per target; 0: none
               pool: Iterable[str] | None = None, # sequences among which homologues are sought, as for the audit's own plan
-              ask: Ask = respond,        # how a network is asked
+              ask: Ask = ask_once,       # how a network is asked
              ) -> Nulls:
     "Put the questions of the declared conditions to placebo priors and to other networks; no placebo rows where no target has room for one."
     asked = [(e, make_plan(pairs, prior, how, alone(design, e), pool),
               _askable(placebo_plan(pairs, prior, how, design, e, placements, pool)) if placements else None) for e in endpoints]
-    sums = lambda network, plan: placebo_sums(plan, ask(plan, network))
-    frames = [placebo_frame(sums(model, plan), e) for e, _, plan in asked if plan is not None]
+    sums = lambda network, plan, name: placebo_sums(plan, ask(plan, network, name))
+    frames = [placebo_frame(sums(model, plan, "model"), e) for e, _, plan in asked if plan is not None]
     rows = []
     for i, network in enumerate(networks):
         for e, plan, placebo in asked:
-            value = pooled_log_odds(plan, network, ask)
+            value = pooled_log_odds(plan, ask(plan, network, f"network{i}"))
             silent = placebo is None or np.isnan(value) # the excess of a silent network would be a ratio of rounding errors
-            rows.append({"network": i} | named(condition_of(e)) | {"log_odds": value, "excess": np.nan if silent else sums(network, placebo).excess})
+            excess = np.nan if silent else sums(network, placebo, f"network{i}").excess
+            rows.append({"network": i} | named(condition_of(e)) | {"log_odds": value, "excess": excess})
     return Nulls(pd.concat(frames, ignore_index=True) if frames else NO_NULLS.placebo,
                  pd.DataFrame(rows, columns=NO_NULLS.networks.columns))
 

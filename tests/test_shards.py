@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import cloudpickle
@@ -17,13 +16,13 @@ from hypothesis import strategies as st
 from isaac import shards
 from isaac.audit import audit, find_runs
 from isaac.core import InputError, IsaacError
-from isaac.engine import respond
+from isaac.engine import cut, distinct_questions, respond
 from isaac.models import DeepDTA
 from isaac.models.encoders import untrained
 from isaac.plan import Design, make_plan
 from isaac.predictors import FunctionPredictor, Reading
 from isaac.priors import prior_from_table
-from isaac.shards import Shards, shard_bounds, sharing
+from isaac.shards import Interrupted, Shards, kept_answers, shard_bounds, sharing
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 OPTIONS = dict(operators=["substitute"], matchings=["uniform"], doses=[4], repeats=4, intervention_seeds=2, bootstrap_draws=100, chunk=4,
@@ -51,12 +50,10 @@ def plan(pairs, prior): return make_plan(pairs, prior, Reading(), Design(operato
 class Weighing:
     "Weighs residues by place; a predictor whose answers are worth comparing to the last bit."
     weights = np.random.default_rng(1).normal(size=(256, 60))
-    pause = 0.0 # seconds per step
 
     def encode_drugs(self, smiles): return np.array([[len(s)] for s in smiles], float)
 
     def encode_targets(self, sequences):
-        time.sleep(self.pause)
         return np.array([[sum(self.weights[ord(c), i] for i, c in enumerate(t))] for t in sequences])
 
     def score(self, drug_codes, target_codes): return (drug_codes * target_codes)[:, 0]
@@ -72,23 +69,44 @@ def test_shards_are_whole_steps_and_cover_every_question_once(sizes, most):
     assert sum(len(b) - 1 for b in cut) == len(sizes)
 
 
-def test_an_audit_killed_at_ten_moments_ends_as_if_it_had_not_been(pairs, prior, tmp_path):
-    whole, model = audit(Weighing(), pairs, prior, **OPTIONS), Weighing()
-    model.pause = 0.02
-    child = lambda: audit(model, pairs, prior, out=tmp_path / "run", **OPTIONS)
-    for seconds in np.random.default_rng(2).uniform(0.05, 0.6, 10):
-        process = multiprocessing.get_context("fork").Process(target=child)
-        process.start()
-        time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    before = find_runs(tmp_path).iloc[0]
-    assert before["state"].startswith("unfinished, ") and before["pairs"] == len(pairs) and np.isnan(before["value"])
-    result = audit(Weighing(), pairs, prior, out=tmp_path / "run", **OPTIONS)
-    assert find_runs(tmp_path)[["run", "state"]].values.tolist() == [[str(tmp_path / "run"), "finished"]]
-    pd.testing.assert_frame_equal(result.responses.table, whole.responses.table)
-    pd.testing.assert_frame_equal(result.scores(), whole.scores())
-    assert not (tmp_path / "run" / "answers").exists()
+MOMENTS = [("manifest.json", 1, "before"), ("manifest.json", 1, "after"), ("0*.parquet", 1, "before"), ("0*.parquet", 7, "after"),
+           ("0*.parquet", 20, "before"), ("0*.parquet", 20, "after"), ("responses.parquet", 1, "before"), ("scores.csv", 1, "after"),
+           ("report.html", 1, "after"), ("manifest.json", 1, "before"), ("manifest.json", 1, "after")] # in the last two, it becomes finished
+
+
+def killed_at(moment, audited):
+    "Run an audit in a process that kills itself when the n-th file of that name gets its final name."
+    (pattern, nth, when), replaced, count = moment, os.replace, [0]
+    def replace(source, target):
+        count[0] += Path(target).match(pattern)
+        now = count[0] == nth and Path(target).match(pattern)
+        if not (now and when == "before"): replaced(source, target)
+        if now: os.kill(os.getpid(), signal.SIGKILL)
+    def child():
+        os.replace = replace
+        audited()
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_an_audit_killed_at_any_moment_ends_as_if_it_had_not_been(pairs, prior, tmp_path):
+    audited = lambda **how: audit(Weighing(), pairs, prior, **OPTIONS, **how)
+    whole, kept = audited(), []
+    for i, moment in enumerate(MOMENTS):
+        if i < len(MOMENTS) - 2: killed_at(moment, lambda: audited(out=tmp_path / "run"))
+        else: # the manifest that ends it is the second one of a new audit, and the first of one that goes on
+            killed_at((moment[0], 2 if not (tmp_path / f"other{i}").exists() else 1, moment[2]), lambda i=i: audited(out=tmp_path / f"other{i}"))
+        if (tmp_path / "run" / "manifest.json").exists(): kept.append(find_runs(tmp_path / "run")["state"][0])
+    answers = [int(state.split()[1]) for state in kept[:5]]
+    shard = answers[2] // 7
+    assert shard > 0 and answers == [0, 0, 7 * shard, 26 * shard, 46 * shard] # what was answered is kept to the shard, and counted on
+    for run in ("run", f"other{len(MOMENTS) - 2}", f"other{len(MOMENTS) - 1}"):
+        result = audited(out=tmp_path / run)
+        pd.testing.assert_frame_equal(result.responses.table, whole.responses.table)
+        pd.testing.assert_frame_equal(result.scores(), whole.scores())
+        assert not (tmp_path / run / "answers").exists() and find_runs(tmp_path / run)["state"].tolist() == ["finished"]
 
 
 def test_what_is_kept_is_not_asked_again(plan, tmp_path):
@@ -100,10 +118,54 @@ def test_what_is_kept_is_not_asked_again(plan, tmp_path):
     assert other_steps.account["kept"] == 0 and other_steps.table.equals(whole.table)
 
 
+def lysines(weight, broken=()): # a function is known by its name alone
+    def named(smiles, sequences): return [float("nan") if t in broken else weight * t.count("K") for t in sequences]
+    return FunctionPredictor(named)
+
+
 def test_answers_of_another_model_of_the_same_name_are_refused(plan, tmp_path):
-    def named(weight): return FunctionPredictor(lambda smiles, sequences: [weight * t.count("K") for t in sequences])
-    respond(plan, named(1.0), keep=tmp_path)
-    with pytest.raises(IsaacError, match="holds answers of another model"): respond(plan, named(2.0), keep=tmp_path)
+    respond(plan, lysines(1.0), chunk=1, keep=tmp_path)
+    files = sorted(tmp_path.glob("*/0*.parquet"))
+    for path in files[1:]: path.unlink() # one shard is enough to tell
+    with pytest.raises(Interrupted, match="holds answers of another model"): respond(plan, lysines(2.0), chunk=1, keep=tmp_path)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_what_was_no_number_is_asked_again(plan, workers, tmp_path):
+    some = plan.variants.query("side == 'target'")["string"].tolist()[40:42]
+    with sharing(workers):
+        with pytest.raises(InputError, match="no finite number"): respond(plan, lysines(1.0, some), chunk=1, keep=tmp_path)
+        mended = respond(plan, lysines(1.0), chunk=1, keep=tmp_path)
+    assert 0 < mended.account["kept"] < mended.account["predicted"] and mended.table.equals(respond(plan, lysines(1.0), chunk=1).table)
+
+
+class Untrained(Weighing):
+    "Known by its name alone, as its copies are."
+    seed = 0
+    def untrained(self, seed):
+        copy = Untrained()
+        copy.weights = np.random.default_rng(seed + 2).normal(size=(256, 60))
+        return copy
+
+
+def test_nulls_are_the_same_where_answers_are_kept(pairs, prior, tmp_path):
+    config = OPTIONS | dict(initialisations=3, placebos=5, matchings=["geometry"])
+    one, other = audit(Untrained(), pairs, prior, **config), audit(Untrained(), pairs, prior, out=tmp_path / "run", **config)
+    assert len(one.nulls.networks) == 3 and one.nulls.networks["log_odds"].nunique() == 3
+    pd.testing.assert_frame_equal(one.nulls.networks, other.nulls.networks)
+    pd.testing.assert_frame_equal(one.nulls.placebo, other.nulls.placebo)
+
+
+def test_an_accident_among_the_nulls_leaves_the_audit_unfinished(pairs, prior, tmp_path, monkeypatch):
+    config, written = OPTIONS | dict(initialisations=2, matchings=["geometry"]), shards.write_table
+    def full(path, table):
+        if "network1" in str(path): raise OSError(28, "No space left on device")
+        return written(path, table)
+    monkeypatch.setattr(shards, "write_table", full)
+    with pytest.raises(Interrupted, match="No space left"): audit(Untrained(), pairs, prior, out=tmp_path / "run", **config)
+    assert find_runs(tmp_path)["state"][0].startswith("unfinished")
+    monkeypatch.undo()
+    assert len(audit(Untrained(), pairs, prior, out=tmp_path / "run", **config).nulls.networks) == 2
 
 
 def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path):
@@ -149,17 +211,50 @@ def test_clusters_give_the_same_bits_though_a_worker_dies(plan, backend, tmp_pat
     assert (tmp_path / "died").exists() and found.table.equals(respond(plan, Weighing(), chunk=4).table)
 
 
-def test_what_a_model_raises_in_a_worker_is_raised_as_it_is(plan):
+class Peculiar(Exception):
+    "Does not survive pickling."
+    def __init__(self, one, two): super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize("error,raised,text", [(ArithmeticError("so it says"), ArithmeticError, "so it says"),
+                                               (Peculiar("this", "that"), IsaacError, "Peculiar: this and that")])
+def test_what_a_model_raises_in_a_worker_is_raised_here(plan, error, raised, text):
     home = os.getpid()
     def fails(smiles, sequences):
-        if os.getpid() != home: raise ArithmeticError("so it says")
+        if os.getpid() != home: raise error
         return [t.count("K") for t in sequences]
-    with sharing(2), pytest.raises(Exception, match="so it says"): respond(plan, fails)
+    with sharing(2), pytest.raises(raised, match=f"^{text}$") as caught: respond(plan, fails)
+    assert "in fails" in str(caught.value.__cause__) # where in the model's code
+
+
+def test_one_deadly_shard_does_not_cost_a_round_for_every_other(tmp_path, monkeypatch):
+    rounds, once = [], shards._round
+    monkeypatch.setattr(shards, "_round", lambda *given: (rounds.append(1), once(*given)))
+    def deadly(): return lambda questions: os.kill(os.getpid(), signal.SIGKILL) if questions == 0 else np.zeros(1)
+    todo = [np.array([i, i + 1]) for i in range(60)]
+    with sharing(2), pytest.raises(Interrupted, match="Workers die of the same questions"):
+        shards.share_out(deadly, todo, lambda bounds: int(bounds[0]), Shards(tmp_path))
+    assert len(rounds) <= 8 and kept_answers(tmp_path) >= 55
+
+
+def test_a_shard_takes_along_no_drugs(plan):
+    q = distinct_questions(plan)
+    assert cut(q, np.array([0, 10]))[0].drugs == [] and len(cloudpickle.dumps(cut(q, np.array([0, 10])))) < 3_000
+
+
+def test_workers_find_the_folder_from_wherever_they_run(plan, tmp_path, monkeypatch):
+    with sharing(2):
+        respond(plan, Weighing(), chunk=4) # they start where the tests run
+        monkeypatch.chdir(tmp_path)
+        found = respond(plan, Weighing(), chunk=4, keep="answers")
+    assert found.table.equals(respond(plan, Weighing(), chunk=4).table) and kept_answers(tmp_path / "answers") == found.account["predicted"]
 
 
 def test_unknown_backends_and_no_workers_are_refused():
     with pytest.raises(InputError, match="(?s)workers 0 – not 1 or more.*backend 'slurm' – not one of loky, dask, ray"):
         with sharing(0, "slurm"): pass
+    with pytest.raises(InputError, match="backend 'dask' – without a number of workers"):
+        with sharing(None, "dask"): pass
 
 
 def test_a_model_that_cannot_travel_is_audited_here_or_not_at_all(plan):
@@ -175,7 +270,7 @@ def test_a_full_disk_says_so_and_keeps_what_is_there(plan, tmp_path, monkeypatch
         if len(list(path.parent.glob("0*.parquet"))) == 2: raise OSError(28, "No space left on device")
         return written(path, table)
     monkeypatch.setattr(shards, "write_table", full)
-    with pytest.raises(IsaacError, match="No space left on device.*make room"): respond(plan, Weighing(), chunk=4, keep=tmp_path)
+    with pytest.raises(Interrupted, match="No space left on device.*make room"): respond(plan, Weighing(), chunk=4, keep=tmp_path)
     monkeypatch.undo()
     again = respond(plan, Weighing(), chunk=4, keep=tmp_path)
     assert again.account["kept"] > 0 and again.table.equals(respond(plan, Weighing(), chunk=4).table)
