@@ -1,6 +1,6 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
-from isaac.audit import AuditConfig, AuditResult, Endpoint, audit
+from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, find_runs
 from isaac.balance import balance_table, lowered_doses, mask_note
 from isaac.checks import CheckReport, check_predictor
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
@@ -21,6 +21,8 @@ from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingF
 from isaac.priors import KlifsPocket, Prior, prior_from_table
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific
+from isaac.scan import interactions, scan, scan_plan, scan_table
+from isaac.shards import sharing
 from isaac.sites import (
     Motif,
     motif_from_frame,

@@ -183,6 +183,18 @@ def test_audit_prints_a_table_for_people_and_json_for_scripts(toy, checkpoint, d
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+def test_workers_give_what_one_process_gives_and_runs_lists_both(toy, checkpoint, data, tmp_path):
+    asked = ["audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "uniform", "--doses", "5",
+             "--repeats", 1, "--seeds", 2, "--json", "--quiet"]
+    one, two = (json.loads(call(*asked, "--workers", n, "--out", tmp_path / str(n)).stdout)["scores"] for n in (1, 2))
+    assert one == two
+    listed = json.loads(call("runs", tmp_path, "--json").stdout)
+    assert [(row["run"], row["state"]) for row in listed] == [(str(tmp_path / n), "finished") for n in "12"]
+    assert "mask/uniform/5/RS" in call("runs", tmp_path).stdout and call("runs", tmp_path / "nowhere").exit_code == 2
+    refused = call(*asked, "--backend", "dask", "--out", tmp_path / "3")
+    assert refused.exit_code == 2 and "without a number of workers" in refused.stderr and not (tmp_path / "3").exists()
+
+
 def test_an_audit_guards_a_pipeline(toy, checkpoint, data, tmp_path):
     asked = ["audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry", "--doses", "5,10",
              "--repeats", 1, "--seeds", 2, "--primary", "mask/geometry/5", "--family", "mask/geometry/10", "--placebos", 3, "--initialisations", 3,
