@@ -197,6 +197,17 @@ def test_the_readme_example_is_true_to_the_interface():
     assert callable(everything.KlifsPocket.annotate) and callable(everything.DeepDTA.from_pretrained)
 
 
+def links(text: str) -> set[str]:
+    "The targets of links within the repository, without anchors."
+    return {target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:|#", target)}
+
+
+@pytest.mark.parametrize("page", [path for path in TRACKED if path.suffix in (".ipynb", ".md")], ids=name_of)
+def test_links_within_the_repository_lead_somewhere(page):
+    texts = [cell["text"] for cell in cells_of(page, "markdown")] if page.suffix == ".ipynb" else [page.read_text(encoding="utf-8")]
+    assert [target for text in texts for target in links(text) if not (page.parent / target).exists()] == []
+
+
 @pytest.mark.slow
 def test_sdist_and_wheel_hold_the_whole_package(tree):
     "`python -m build` makes the sdist, and the wheel from the unpacked sdist."
