@@ -6,7 +6,7 @@
 __all__ = ['MOST', 'BACKENDS', 'shard_bounds', 'kept_answers', 'Interrupted', 'Shards', 'one_thread', 'workers', 'share_out',
            'sharing']
 
-# %% ../nbs/12d_shards.ipynb #8e323517
+# %% ../nbs/12d_shards.ipynb #a08b15c3
 import contextlib
 import os
 import shutil
@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -175,20 +176,18 @@ def share_out(prepare: Callable[[], Callable[[Any], np.ndarray]], # called once 
                 ahead = list(left)[:2 * workers()] # were at work
                 for first in ahead: left[first] = left.pop(first)
 
-# %% ../nbs/12d_shards.ipynb #5bb08c07
+# %% ../nbs/12d_shards.ipynb #4d8be920
 @contextlib.contextmanager
 def _dask(workers: int) -> Iterator[None]:
-    import dask
-    from distributed import Client
+    dask, client = import_module("dask"), import_module("distributed").Client
     address = dask.config.get("scheduler-address", None)
     own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-    with Client(address) if address else Client(**own): yield
+    with client(address) if address else client(**own): yield
 
 @contextlib.contextmanager
 def _ray(workers: int) -> Iterator[None]:
-    import ray
-    from ray.util.joblib import register_ray
-    register_ray()
+    ray = import_module("ray")
+    import_module("ray.util.joblib").register_ray()
     if ray.is_initialized(): return (yield)
     ray.init(**({} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}), log_to_driver=False)
     try: yield

@@ -231,7 +231,8 @@ def test_a_study_in_its_own_process_prints_json_alone_and_twice_the_same(toy, tm
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_ends_in_130_and_leaves_nothing_half_done(toy, data, tmp_path):
     training = subprocess.Popen(command("train", "deepdta", *data, "--epochs", 5000, "--device", "cpu", "--out", tmp_path / "seed0"),
-                                env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a background job is born deaf to it
     try:
         shown = b""
         while b"epoch=" not in shown: # the bar has shown the first epochs
