@@ -7,12 +7,13 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 
            'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
            'claim_directory', 'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #748f1c86
+# %% ../nbs/20_audit.ipynb #921bd4dc
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,7 +43,7 @@ from .inference import bootstrap, monte_carlo_error, score_interval, specific_sc
 from .manifold import Penultimate, manifold_notes, off_manifold
 from .matching import LOWERING
 from .nulls import EXCESS, NETWORKS, NO_NULLS, Ask, Nulls, ask_nulls, calibrated_scores, null_tests, placebo_rank
-from .plan import Design, Dose, Plan, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
+from .plan import Design, Dose, Plan, arm_cells, dose_size, load_plan, make_plan, read_table, save_plan, validated, write_table
 from .predictors import Reading, as_numbers, as_predictor, model_hash, reading, to_linear
 from .priors import Prior
 from isaac.scores import (
@@ -50,6 +51,7 @@ from isaac.scores import (
     SCORES,
     Condition,
     Contrast,
+    Support,
     arm_metrics,
     base_predictions,
     condition_of,
@@ -135,7 +137,7 @@ def _rows(condition: Condition, c: Contrast, draws: np.ndarray, by_seed: list[Co
         rows["OVL_kde"]["value"] = overlap_kde(c)
     return [where | {"score": name} | row for name, row in rows.items()]
 
-# %% ../nbs/20_audit.ipynb #c54fd80d
+# %% ../nbs/20_audit.ipynb #1f8faf58
 def score_table(plan: Plan,               # the questions
                 matrix: np.ndarray,       # the responses, shape (cells, pairs)
                 noise: float,             # of the model, units of the responses
@@ -143,9 +145,9 @@ def score_table(plan: Plan,               # the questions
                 binder: np.ndarray | None = None, # bool per pair of the plan
                ) -> pd.DataFrame:         # one row per support, condition and score
     "Every score under every condition, on common and on own support, with intervals."
-    own, common = supports(plan, matrix)
+    known = supports(plan, matrix)
     groups: dict[bytes, list] = {}
-    for support, condition, rows in [("common", c, common) for c in own] + [("own", c, r) for c, r in own.items()]:
+    for support, condition, rows in [("common", c, known.common(c)) for c in known.own] + [("own", *item) for item in known.own.items()]:
         groups.setdefault(rows.tobytes(), []).append((support, condition, rows))
     tables, seeds = {}, range(config.seed, config.seed + config.intervention_seeds)
     for members in groups.values():
@@ -159,13 +161,13 @@ def score_table(plan: Plan,               # the questions
             frame = pd.DataFrame(_rows(c, arms, values, by_seed, config)).assign(
                 pairs=len(rows), drugs=pairs["smiles"].nunique(), sequences=pairs["sequence"].nunique())
             tables |= {(support, c): frame.assign(support=support) for support, same, _ in members if same == c}
-    table = pd.concat([tables[support, c] for support in ("common", "own") for c in own], ignore_index=True)
+    table = pd.concat([tables[support, c] for support in ("common", "own") for c in known.own], ignore_index=True)
     e = config.endpoint
     primary = is_at(table, condition_of(e)) & table[["support", "score"]].eq(["common", e.score]).all(axis=1)
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[["support", *KEYS, "score", "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #cc2b4253
+# %% ../nbs/20_audit.ipynb #7b289fe9
 @dataclass(frozen=True, eq=False)
 class AuditResult:
     "An audit: what was asked, what was answered, and everything that follows."
@@ -181,7 +183,7 @@ class AuditResult:
     _made: dict = field(default_factory=dict, init=False, repr=False)           # tables that were asked for before
 
     @cached_property
-    def _support(self) -> tuple[dict[Condition, np.ndarray], np.ndarray]: return supports(self.plan, self._matrix)
+    def _support(self) -> Support: return supports(self.plan, self._matrix)
 
     def _once(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         "A table, made when it is first asked for."
@@ -222,7 +224,7 @@ class AuditResult:
 
     def balance(self) -> pd.DataFrame:
         "How alike the arms are on common support: every covariate under every condition, with the standardised mean difference (SMD)."
-        return self._once("balance", lambda: balance_table(self.plan, self.prior, support=self._support[1]))
+        return self._once("balance", lambda: balance_table(self.plan, self.prior, support=self._support.shared))
 
     @classmethod
     def load(cls, directory: str | Path, # written by `save`, or by `audit` with `out`
@@ -267,12 +269,12 @@ def headline(self: AuditResult) -> pd.DataFrame:
     table = table.reset_index()
     return table.assign(endpoint=np.where(is_at(table, condition_of(self.config.endpoint)), "primary", "exploratory"))
 
-# %% ../nbs/20_audit.ipynb #61fffc73
+# %% ../nbs/20_audit.ipynb #6d2886e2
 @patch_to(AuditResult)
 def targets(self: AuditResult) -> pd.DataFrame:
     "Per target at the primary condition: pairs, mean |Δ| of both arms (output units), RS, log odds; on its own support."
     condition = condition_of(self.config.endpoint)
-    rows = self._support[0][condition]
+    rows = self._support.own[condition]
     arms = contrast(self.plan, self._matrix, *condition, rows, self.responses.noise)
     frame = pd.DataFrame({"target_id": self.plan.pairs["target_id"].to_numpy()[rows], "m": arms.m, "s": arms.s})
     table = frame.groupby("target_id", as_index=False).agg(pairs=("m", "size"), m=("m", "mean"), s=("s", "mean"))
@@ -282,15 +284,15 @@ def targets(self: AuditResult) -> pd.DataFrame:
         table["log_odds"] = np.where(responds, np.log(table["m"]) - np.log(table["s"]), np.nan)
     return table.sort_values(["RS", "target_id"], ascending=[False, True], ignore_index=True)
 
-# %% ../nbs/20_audit.ipynb #c5f18090
+# %% ../nbs/20_audit.ipynb #fd9f6983
 @patch_to(AuditResult)
 def arms(self: AuditResult) -> pd.DataFrame:
     "Mean |Δ| (output units) per pair, arm and condition on common support, long."
-    common = self._support[1]
-    pair_id, parts = self.plan.pairs["pair_id"].to_numpy()[common], []
+    pair_id, parts = self.plan.pairs["pair_id"].to_numpy(), []
     for condition in conditions(self.plan.design):
+        common = self._support.common(condition)
         c = contrast(self.plan, self._matrix, *condition, common)
-        parts += [pd.DataFrame(named(condition) | {"arm": arm, "pair_id": pair_id, "magnitude": size})
+        parts += [pd.DataFrame(named(condition) | {"arm": arm, "pair_id": pair_id[common], "magnitude": size})
                   for arm, size in (("mechanistic", c.m), ("control", c.s))]
     return pd.concat(parts, ignore_index=True)
 
@@ -315,13 +317,14 @@ def strongest(self: AuditResult, n: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"drug_id": edits["drug_id"], "target_id": edits["target_id"], "residues": [label(r) for r in edits.itertuples()],
                          "operator": e.operator, "dose": dose, "response": edits["response"]}).reset_index(drop=True)
 
-# %% ../nbs/20_audit.ipynb #8bf5c4d4
+# %% ../nbs/20_audit.ipynb #74c54aed
 def _everywhere(result: AuditResult,
                 table: Callable[[np.ndarray, Contrast, pd.DataFrame], pd.DataFrame], # of unedited predictions, arms and pairs
                ) -> pd.DataFrame:
     "A table of every condition on common support, the conditions beside it."
-    common, base, parts = result._support[1], base_predictions(result.plan, result.responses), []
+    base, parts = base_predictions(result.plan, result.responses), []
     for condition in conditions(result.plan.design):
+        common = result._support.common(condition)
         arms = contrast(result.plan, result._matrix, *condition, common, result.responses.noise)
         found = table(base[common], arms, result.plan.pairs.iloc[common]).assign(**named(condition))
         parts.append(found[[*KEYS, *found.columns.drop(KEYS)]])
@@ -340,7 +343,7 @@ def coherence(self: AuditResult) -> pd.DataFrame:
     "How the distribution of outputs differs between no edit, mechanistic and control edits (output units)."
     return self._once("coherence", lambda: _everywhere(self, lambda base, c, pairs: output_coherence(base, c)))
 
-# %% ../nbs/20_audit.ipynb #1e5279ac
+# %% ../nbs/20_audit.ipynb #1bea000b
 @patch_to(AuditResult)
 def tests(self: AuditResult) -> pd.DataFrame:
     "The declared conditions against their nulls, p adjusted over the family (`isaac.nulls.null_tests`)."
@@ -360,9 +363,9 @@ def calibrated(self: AuditResult) -> pd.DataFrame:
 
 def _tested(result: AuditResult) -> tuple[pd.DataFrame, list[Contrast]]:
     "The pairs of common support, and the arms of every declared condition on them."
-    common = result._support[1]
-    return result.plan.pairs.iloc[common], [contrast(result.plan, result._matrix, *condition_of(e), common, result.responses.noise)
-                                            for e in result.config.tested]
+    support = result._support
+    return result.plan.pairs.iloc[support.shared], [contrast(result.plan, result._matrix, *c, support.common(c), result.responses.noise)
+                                                    for c in map(condition_of, result.config.tested)]
 
 @patch_to(AuditResult)
 def specific(self: AuditResult) -> pd.DataFrame:
@@ -372,7 +375,7 @@ def specific(self: AuditResult) -> pd.DataFrame:
 
 def _on_grid(result: AuditResult) -> bool:
     "Whether common support has every drug with every sequence, the same prior for all drugs, and several of both."
-    pairs = result.plan.pairs.iloc[result._support[1]].drop_duplicates(["smiles", "sequence"])
+    pairs = result.plan.pairs.iloc[result._support.shared].drop_duplicates(["smiles", "sequence"])
     drugs, sequences = pairs["smiles"].nunique(), pairs["sequence"].nunique()
     return min(drugs, sequences) > 1 and len(pairs) == drugs * sequences and pairs.groupby("sequence")["site"].nunique().max() == 1
 
@@ -587,17 +590,21 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #694d24f8
+# %% ../nbs/20_audit.ipynb #0c630a20
 WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to a relative, so its positions are less certain"}
 
 def _doubts(plan: Plan, prior: Prior) -> list[str]:
-    "Which audited targets have a prior that is less than certain."
+    "What to know of the questions: priors less than certain, a mask never seen, doses that are lowered, conditions that suit no pair."
     never = plan.unauditable["matching"].eq("all") & plan.unauditable["dose"].eq("all")
     audited = set(plan.pairs["target_id"]) - set(plan.unauditable.loc[never, "target_id"])
     doubtful = prior.coverage[prior.coverage["status"].isin(WHAT_STATUS_MEANS) & prior.coverage["target_id"].isin(audited)]
     unseen = [note.removesuffix(".")] if (note := mask_note(plan)) else []
     unseen += [f"{r.matching} at dose {r.dose} edits {r.edited:.1f} of {r.asked:.1f} residues, in both arms alike: {r.targets} targets lack matches"
                for r in lowered_doses(plan).itertuples()]
+    asked, operator = set(plan.edits["cell_id"].unique()), plan.design.operators[0]
+    empty = [f"{m} at dose {d}" for m, d in product(plan.design.matchings, plan.design.doses)
+             if asked.isdisjoint(arm_cells(plan.cells, operator, m, d)[1])]
+    if empty: unseen.append(f"no pair can be asked about under {', '.join(empty)}; common support is that of the other conditions")
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen
 
@@ -681,7 +688,7 @@ def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
     seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
     return [f"{seen:,} of {len(pairs):,} audited pairs have a drug and sequence the model was trained on"] if seen else []
 
-# %% ../nbs/20_audit.ipynb #398ebcb0
+# %% ../nbs/20_audit.ipynb #6a64b8e7
 def _or_reason(what: str, otherwise: Any, ask: Callable, *given) -> tuple[Any, list[str]]: # what was found, and why nothing was
     "Something that an audit can do without: what fails here must not cost the answers that are there."
     try: return ask(*given), []
@@ -708,7 +715,7 @@ def _nulls(model: Any, prepared: "PreparedAudit", prior: Prior, result: Response
     "What the configuration asks of nulls, on the pairs of common support."
     config, plan = prepared.config, prepared.plan
     if not config.placebos and not config.initialisations: return NO_NULLS
-    pairs = plan.pairs.iloc[supports(plan, response_matrix(plan, result))[1]].drop(columns="site")
+    pairs = plan.pairs.iloc[supports(plan, response_matrix(plan, result)).shared].drop(columns="site")
     if pairs.empty: return NO_NULLS
     networks = reinitialised(model, config.initialisations)
     return ask_nulls(model, networks, pairs, prior, plan.reading, config, config.tested, config.placebos, plan.pairs["sequence"], ask)

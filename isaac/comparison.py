@@ -285,7 +285,7 @@ def _placed(frame: pd.DataFrame, condition: Condition, endpoint: Endpoint, pairs
     first = [*who, *KEYS, "score"]
     return frame[[*first, *frame.columns.drop(first)]]
 
-# %% ../nbs/20a_comparison.ipynb #5dcccc69
+# %% ../nbs/20a_comparison.ipynb #25c77f1e
 def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]], # audits, or for each model those of its training seeds
             accuracy: bool = True, # compare AUROC too; not where models learnt other affinities than those of the audited pairs
            ) -> Comparison:
@@ -298,14 +298,15 @@ def compare(results: Sequence[AuditResult] | Mapping[str, Sequence[AuditResult]]
     auroc = recorded["auroc"] if accuracy else recorded["auroc"] * np.nan
     models, seeds, level, endpoint = list(recorded.index), list(recorded["seeds"]), first.config.level, first.config.endpoint
     groups = [np.array([i for i, m in enumerate(members) if m[0] == model]) for model in models]
-    support = [np.isin(np.arange(len(r.plan.pairs)), r._support[1]) for _, _, r in members]
+    support = [np.isin(np.arange(len(r.plan.pairs)), r._support.shared) for _, _, r in members]
     rows, frames = np.flatnonzero(np.all(support, axis=0)), []
     for condition in conditions(first.plan.design):
-        at = _estimate(members, groups, condition, rows)
+        here = rows if all(len(r._support.own[condition]) for _, _, r in members) else rows[:0]
+        at = _estimate(members, groups, condition, here)
         runs = pd.DataFrame([{"model": m, "seed": s, "score": name, "value": v} for (m, s, _), row in zip(members, at.single, strict=True)
                              for name, v in zip(SCORES, row, strict=True)])
         made = (_score_frame(at, models, seeds, level), _difference_frame(at, models, seeds, auroc, level), runs)
-        frames.append([_placed(frame, condition, endpoint, len(rows)) for frame in made])
+        frames.append([_placed(frame, condition, endpoint, len(here)) for frame in made])
     scores, gaps, runs = (pd.concat(parts, ignore_index=True) for parts in zip(*frames, strict=True))
     apart = _auroc_frame(members, groups, models, seeds, rows)
     return Comparison(_model_frame(scores, recorded, endpoint), scores.assign(support="common"), gaps,

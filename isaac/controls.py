@@ -101,14 +101,14 @@ def one_drug(plan: Plan) -> Plan:
     "The same targets, asked with the first drug of the plan throughout."
     return replace(plan, edits=plan.edits.assign(drug_variant=plan.edits["drug_variant"].iloc[0]))
 
-# %% ../nbs/16c_controls.ipynb #8ff80f43
+# %% ../nbs/16c_controls.ipynb #b54e8606
 def contrasts(plan: Plan, responses: Responses,
               common: bool = False, # on the pairs common to all conditions, instead of each condition's own
              ) -> dict[Condition, Contrast]:
     "The two arms of every condition."
     matrix = response_matrix(plan, responses)
-    own, shared = supports(plan, matrix)
-    return {c: contrast(plan, matrix, *c, shared if common else rows, responses.noise) for c, rows in own.items()}
+    support = supports(plan, matrix)
+    return {c: contrast(plan, matrix, *c, support.common(c) if common else rows, responses.noise) for c, rows in support.own.items()}
 
 # %% ../nbs/16c_controls.ipynb #12289dc3
 def responding(arms: Mapping[Condition, Contrast]) -> dict[Condition, float]:
@@ -171,7 +171,7 @@ def mixture_errors(plan: Plan, prior: Responses, background: Responses, shares: 
     formula = lambda share, c: share * a[c].m.sum() / (share * a[c].m.sum() + (1 - share) * b[c].s.sum())
     return {c: max(abs(float(reasoning_score(arms[c])) - formula(share, c)) for share, arms in found.items()) for c in a if c in b}
 
-# %% ../nbs/16c_controls.ipynb #021676d4
+# %% ../nbs/16c_controls.ipynb #90011654
 def pocket_identity(pocket: Responses, # to `one_drug` of `prior_only`
                     drug: Responses,   # to `drug_only`
                    ) -> Responses:
@@ -187,7 +187,7 @@ def full_grid(pairs: pd.DataFrame) -> np.ndarray: # bool, shape (pairs,)
 def drug_specific(plan: Plan, responses: Responses) -> dict[Condition, Contrast]:
     "The arms without the means of drugs and targets, under every condition in which there is a full grid."
     matrix, found = response_matrix(plan, responses), {}
-    for c, rows in supports(plan, matrix)[0].items():
+    for c, rows in supports(plan, matrix).own.items():
         rows = rows[full_grid(plan.pairs.iloc[rows])]
         pairs = plan.pairs.iloc[rows]
         if len(rows): found[c] = specific(contrast(plan, matrix, *c, rows, responses.noise), pairs["drug_id"], pairs["target_id"])

@@ -181,7 +181,7 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
-# %% ../nbs/16_inference.ipynb #cbad5147
+# %% ../nbs/16_inference.ipynb #8f921f04
 def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × sequence
                     draws: int = 2000,                # bootstrap draws
                     seed: int = 0,                    # of the bootstrap
@@ -190,13 +190,14 @@ def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × 
                    ) -> pd.DataFrame: # operator, matching, dose, pairs, RS, RS_specific, low, high, movement (0–1), status
     "Drug-specific reliance under every condition. Raises `InputError` naming the cells that are missing from the grid."
     matrix, found = response_matrix(plan, responses), []
-    rows = supports(plan, matrix)[1]
+    support = supports(plan, matrix)
+    rows, asked = support.shared, [c for c in conditions(plan.design) if len(support.own[c])]
     rows = rows[~plan.pairs.iloc[rows].duplicated(["smiles", "sequence"]).to_numpy()]
     drugs, sequences = (plan.pairs[side].to_numpy()[rows] for side in ("smiles", "sequence"))
-    wholes = [contrast(plan, matrix, *condition, rows, responses.noise) for condition in conditions(plan.design)]
+    wholes = [contrast(plan, matrix, *condition, rows, responses.noise) for condition in asked]
     lefts = [specific(c, drugs, sequences) for c in wholes]
     drawn = bootstrap(lefts, drugs, sequences, draws, seed, fixed, (reasoning_score,))[:, 0]
-    for condition, whole, left, worlds in zip(conditions(plan.design), wholes, lefts, drawn, strict=True):
+    for condition, whole, left, worlds in zip(asked, wholes, lefts, drawn, strict=True):
         row = named(condition) | {"pairs": len(rows), "status": "no response"}
         if whole.responds: row |= {"RS": float(reasoning_score(whole)), "movement": 0.0}
         if left.responds:
@@ -204,6 +205,7 @@ def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × 
             row |= {"RS_specific": value, "low": float(low), "high": float(high), "status": "ok",
                     "movement": float((left.m + left.s).sum() / (whole.m + whole.s).sum())}
         found.append(row)
+    found += [named(c) | {"pairs": 0, "status": "not auditable"} for c in conditions(plan.design) if c not in asked]
     return pd.DataFrame(found, columns=["operator", "matching", "dose", "pairs", "RS", "RS_specific", "low", "high", "movement", "status"])
 
 # %% ../nbs/16_inference.ipynb #7ceb4c03

@@ -6,8 +6,8 @@
 __all__ = ['Condition', 'KEYS', 'Weights', 'SHARE', 'reasoning_score', 'log_odds', 'rs_pair', 'dominance', 'separation', 'BINS',
            'overlap', 'falls_mechanistic', 'signed_mechanistic', 'falls_control', 'signed_control', 'entanglement',
            'collapse', 'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'condition_of',
-           'named', 'is_at', 'conditions', 'supports', 'Contrast', 'contrast', 'weighted_means', 'Score', 'overlap_kde',
-           'specific', 'level_sums', 'distribution_shift', 'coherence', 'arm_metrics']
+           'named', 'is_at', 'conditions', 'Support', 'supports', 'Contrast', 'contrast', 'weighted_means', 'Score',
+           'overlap_kde', 'specific', 'level_sums', 'distribution_shift', 'coherence', 'arm_metrics']
 
 # %% ../nbs/15_scores.ipynb #99f71ae9
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def base_predictions(plan: Plan, responses: Responses) -> np.ndarray: # shape (p
     base = responses.table[responses.table["cell_id"].eq(0)]
     return base.set_index("pair_id")["value"].loc[plan.pairs["pair_id"]].to_numpy()
 
-# %% ../nbs/15_scores.ipynb #4623a4b8
+# %% ../nbs/15_scores.ipynb #8f9a17fe
 Condition = tuple[str, str, Dose] # operator, matching, dose
 KEYS = ["operator", "matching", "dose"] # the columns that name it in every table
 
@@ -60,11 +60,22 @@ def conditions(design: Design) -> list[Condition]:
     "Every operator × matching × dose, in the order of the design."
     return list(product(design.operators, design.matchings, design.doses))
 
-def supports(plan: Plan, matrix: np.ndarray) -> tuple[dict[Condition, np.ndarray], np.ndarray]:
-    "Columns of the response matrix that support each condition, and those that support all."
+@dataclass(frozen=True, eq=False)
+class Support:
+    "Columns of the response matrix, which are rows of plan.pairs."
+    own: dict[Condition, np.ndarray] # those of which each condition was asked
+    shared: np.ndarray               # those of which every condition was asked that was asked of any
+
+    def common(self, condition: Condition) -> np.ndarray:
+        "The shared ones; none for a condition that was asked of no pair."
+        return self.shared if len(self.own[condition]) else self.own[condition]
+
+def supports(plan: Plan, matrix: np.ndarray) -> Support:
+    "The pairs that can say something about each condition."
     asked = ~np.isnan(matrix)
     both = {c: np.all([asked[cells[0]] for cells in arm_cells(plan.cells, *c)], axis=0) for c in conditions(plan.design)}
-    return {c: np.flatnonzero(here) for c, here in both.items()}, np.flatnonzero(np.all(list(both.values()), axis=0))
+    possible = [here for here in both.values() if here.any()]
+    return Support({c: np.flatnonzero(here) for c, here in both.items()}, np.flatnonzero(np.all(possible, axis=0)) if possible else np.arange(0))
 
 # %% ../nbs/15_scores.ipynb #87869dd3
 @dataclass(frozen=True, eq=False)

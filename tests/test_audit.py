@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isaac.audit import AuditConfig, AuditResult, audit
+from isaac.audit import AuditConfig, AuditResult, Endpoint, audit
+from isaac.comparison import compare
 from isaac.core import InputError, IsaacError
 from isaac.datasets import load_davis
 from isaac.engine import respond
@@ -139,6 +140,26 @@ def test_common_support_is_what_all_conditions_share(result):
     assert (result.scores()["endpoint"] == "primary").sum() == 1
     listed = set(result.plan.unauditable["target_id"])
     assert {"ROCK2", "TRPM6"} <= listed and result.plan.unauditable["reason"].str.len().min() > 10
+
+
+def test_a_condition_that_suits_no_pair_takes_nothing_from_the_others(davis, prior, model, tmp_path):
+    impossible = Endpoint(operator="substitute", matching="geometry_in_domain", dose=5)
+    options = OPTIONS | {"doses": [5], "placebos": 4, "initialisations": 2, "family": [impossible]}
+    with_it = audit(model, davis, prior, matchings=["geometry", "geometry_in_domain", "domain"], out=tmp_path / "run", **options)
+    without = audit(model, davis, prior, matchings=["geometry", "domain"], **options | {"family": []})
+    rows, empty = with_it.scores("common"), with_it.scores("common")["matching"].eq("geometry_in_domain")
+    assert rows.loc[empty, "status"].eq("not auditable").all() and rows.loc[empty, "pairs"].eq(0).all()
+    pd.testing.assert_frame_equal(rows[~empty].reset_index(drop=True), without.scores("common"))
+    assert any("no pair can be asked about under geometry_in_domain at dose 5" in w for w in with_it.manifest["warnings"])
+    assert not any("no pair can be asked" in w for w in without.manifest["warnings"])
+    assert set(with_it.arms()["matching"]) == set(with_it.coherence()["matching"]) - {"geometry_in_domain"} == {"geometry", "domain"}
+    assert set(with_it.tests()["matching"]) == {"geometry"} == set(with_it.calibrated()["matching"])
+    assert with_it.balance().query("matching == 'geometry_in_domain'")["smd"].isna().all()
+    pd.testing.assert_frame_equal(AuditResult.load(tmp_path / "run").scores(), with_it.scores())
+    both = compare({"one": [with_it], "other": [with_it]})
+    assert both.scores.groupby("matching")["pairs"].first().to_dict() == {"geometry": rows["pairs"].max(), "domain": rows["pairs"].max(),
+                                                                          "geometry_in_domain": 0}
+    assert "not auditable" in set(both.scores["status"]) and both.summary()
 
 
 def test_two_domains_of_one_sequence_are_different_sites(result):
