@@ -85,7 +85,7 @@ def _block(row: int, site: Site, sets: np.ndarray, design: Design, how: Reading,
     cells = (1 + draw * most + np.tile(np.arange(len(sets)), design.repeats)).astype(np.int32)
     return Block(row, cells, residues, letters, variant_ids("target", site.sequence, residues, letters))
 
-# %% ../nbs/15c_scan.ipynb #11315cc5
+# %% ../nbs/15c_scan.ipynb #f792fff2
 def _marks(pairs: pd.DataFrame, prior: Prior) -> pd.DataFrame: # pair_id, position, label, segment
     "The prior's residues of every pair; those of its own drug, if there are any."
     where, table = pairs[["pair_id", "drug_id", "target_id"]], prior.table
@@ -100,9 +100,10 @@ def scan_table(plan: Plan,            # from `scan_plan`
                prior: Prior | None = None, # whose residues are marked
               ) -> pd.DataFrame:      # `COLUMNS`, positions 0-based, without `other` and its letter where one residue is edited at a time
     "What each residue, or pair of residues, does to each pair of drug and target."
-    edits, together = plan.edits[plan.edits["cell_id"].gt(0)], int(plan.design.doses[0])
+    asked, together = plan.edits["cell_id"].gt(0), int(plan.design.doses[0])
+    edits = plan.edits[asked]
     pair = pd.Index(plan.pairs["pair_id"]).get_indexer(edits["pair_id"])
-    change = responses.table["value"].to_numpy()[plan.edits["cell_id"].gt(0)] - base_predictions(plan, responses)[pair]
+    change = responses.table["value"].to_numpy()[asked] - base_predictions(plan, responses)[pair]
     places = np.full((len(plan.variants), together), -1)
     edited = plan.variants["positions"].map(len).eq(together).to_numpy()
     if edited.any(): places[edited] = np.stack(plan.variants["positions"].to_numpy()[edited])

@@ -412,7 +412,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #a79fa909
+# %% ../nbs/22_studies.ipynb #9e54678d
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
@@ -432,9 +432,9 @@ def run_study(config: StudyConfig,
         say(f"Checkpoint {name}")
         checkpoints[name] = checkpoints[name] or obtain_checkpoint(*request, device, progress)
     audits, labels = {}, _labels(config, checkpoints)
-    for name, checkpoint in checkpoints.items():
-        say(f"Audit {name}")
-        with sharing(workers, backend):
+    with sharing(workers, backend): # one cluster for all of them
+        for name, checkpoint in checkpoints.items():
+            say(f"Audit {name}")
             audits[name] = audit(checkpoint.model.to(where), split.test, prior, config.audit, name=labels[name],
                                  training_seed=checkpoint.seed, out=out / "audits" / name, progress=progress)
     truth = truth_frame(config, split.test, checkpoints, audits)
