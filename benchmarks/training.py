@@ -10,8 +10,9 @@ The plain loop draws batches of the published size at random, encodes the drug a
 published length and lets the textbook layers run over it: embedding, convolutions, attention with masks. Weights, loss, optimiser and
 schedule are those of the package; the blocks' best epoch is chosen on the validation part, the plain loop's is its last. Seconds per epoch
 are a mean over sampled batches or blocks times their number, forward and backward; the ratio's interval is a percentile bootstrap of the
-two samples. Times are of one process with all threads; run it on a machine that does nothing else. Ends with exit code 1 where a ratio is
-below the one that is wanted.
+two samples. Times are of one process with all threads; run it on a machine that does nothing else. With --epochs the random batches pass
+through the package's layers, without padding, since only learning is compared. Ends with exit code 1 where a ratio is below the one that is
+wanted.
 """
 import argparse
 import json
@@ -19,91 +20,20 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from plain import MODELS
 
 from isaac.core import random_uniform, stream_key, write_json
 from isaac.datasets import Split, load_davis
-from isaac.models import TAPB, DeepConvDTI, DeepDTA
-from isaac.models.deepconv import morgan
-from isaac.models.encoders import PROTEIN, SMILES, TwoTowerModel, untrained
-from isaac.models.tapb import SMILES_TOKENS, rotary, rotate, tokenize_smiles
+from isaac.models.encoders import TwoTowerModel, untrained
 from isaac.models.training import Grid, GridTraining, TrainingConfig, deterministic, fit_stages, metrics_of, one_cycle
 
 THRESHOLDS = {"deepdta": 10, "deepconv": 8, "tapb": 4} # how many times faster than the plain loop the issue wants each
-
-
-def padded(tokens, width: int, table: torch.Tensor) -> torch.Tensor: # shape (texts, width, embedding)
-    "Vectors of texts padded to one width; a pad is a token whose vector is zero."
-    return F.embedding(tokens.batch(np.arange(len(tokens.lengths)), width), F.pad(table, (0, 0, 0, 1)))
-
-
-def plain_deepdta(model: DeepDTA, smiles: list[str], sequences: list[str]) -> torch.Tensor:
-    "Three convolutions over 100 characters and 1,200 residues, maximum over everything."
-    codes = []
-    for tower, charset, texts, width in ((model.drug_tower, SMILES, smiles, 100), (model.target_tower, PROTEIN, sequences, 1_200)):
-        h = padded(charset.tokenize(texts, width), width, tower.embedding.weight).transpose(1, 2)
-        for convolution in tower.convolutions: h = torch.relu(convolution(h))
-        codes.append(h.amax(2))
-    return model.output(*codes)
-
-
-def plain_deepconv(model: DeepConvDTI, smiles: list[str], sequences: list[str]) -> torch.Tensor:
-    "Five convolutions over 2,500 residues, normalisation and ELU everywhere, maximum over everything."
-    tower, width = model.target_tower, 2_500
-    vectors = padded(PROTEIN.tokenize(sequences, width), width, tower.embedding.weight).transpose(1, 2)
-    vectors = vectors * F.dropout(torch.ones(len(vectors), vectors.shape[1], 1), tower.dropout)
-    parts = []
-    for convolution, norm in zip(tower.convolutions, tower.norms, strict=True):
-        k = convolution.kernel_size[0]
-        parts.append(F.elu(norm(convolution(F.pad(vectors, ((k - 1) // 2, k - 1 - (k - 1) // 2))))).amax(2))
-    drugs = model.drug_tower(torch.from_numpy(morgan(smiles, model.radius, model.bits)))
-    return model.output(drugs, model.target_dense(torch.cat(parts, 1)))
-
-
-def masked_attention(layer, x: torch.Tensor, memory: torch.Tensor, real: torch.Tensor, turn: torch.Tensor | None = None) -> torch.Tensor:
-    "Attention of padded texts; `real` says which keys are there, shape (pairs, keys)."
-    q, (k, v) = layer.query(x).unflatten(2, (layer.heads, -1)), layer.key_value(memory).unflatten(2, (2, layer.heads, -1)).unbind(2)
-    if turn is not None: q, k = (rotate(t.flatten(0, 1), turn.repeat(len(t), 1)).view_as(t) for t in (q, k))
-    y = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), real[:, None, None])
-    return layer.out(y.transpose(1, 2).flatten(2))
-
-
-def plain_encoder(model: TAPB, tokens, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: # states, which are real
-    "The drug encoder over texts padded to the longest of the batch."
-    real = torch.arange(matrix.shape[1]) < torch.from_numpy(tokens.lengths)[:, None]
-    x, turn = model.embedding(matrix), rotary(np.array([matrix.shape[1]]), model.embedding.embedding_dim // model.encoder[0].own.heads, "cpu")
-    for layer in model.encoder:
-        x = layer.digest(layer.own_norm(x + layer.dropout(masked_attention(layer.own, x, x, real, turn))))
-    return x, real
-
-
-def plain_tapb(model: TAPB, smiles: list[str], sequences: list[str]) -> torch.Tensor:
-    "Every pair's drug queries its target, padded to 2,000 residues, of which training keeps the same random 30 % of places for the batch."
-    tokens, width = tokenize_smiles(smiles), 2_000
-    x, real = plain_encoder(model, tokens, tokens.batch(np.arange(len(smiles))).clamp(max=len(SMILES_TOKENS)))
-    residues, targets = model.residues, PROTEIN.tokenize(sequences, width)
-    kept = torch.randperm(width)[:round(width * (1 - model.dropped_residues))].sort().values
-    vectors = F.pad(padded(targets, width, residues.embedding.weight[:-1]), (0, 0, residues.window // 2, residues.window // 2))
-    h = residues.convolution(vectors.unfold(1, residues.window, 1).transpose(2, 3).flatten(2))
-    beyond = torch.arange(width) >= torch.from_numpy(targets.lengths)[:, None]
-    whole = residues.whole(h.masked_fill(beyond[:, :, None], -torch.inf).amax(1))
-    memory = residues.norm(h + residues.dense(F.gelu(h)) + whole[:, None])[:, kept]
-    there = kept < torch.from_numpy(targets.lengths)[:, None]
-    there[:, 0] |= ~there.any(1)
-    for layer in model.decoder:
-        x = layer.own_norm(x + layer.dropout(masked_attention(layer.own, x, x, real)))
-        x = layer.cross_norm(x + layer.dropout(masked_attention(layer.cross, x, memory, there)))
-        x = layer.digest(x)
-    f = (x * real[:, :, None]).sum(1) / real.sum(1, keepdim=True)
-    return model.classifier(f)[:, 0] * model.output_sd + model.output_mean
-
-
-# Batches of the published size.
-MODELS = {"deepdta": (DeepDTA, plain_deepdta, 256), "deepconv": (DeepConvDTI, plain_deepconv, 32), "tapb": (TAPB, plain_tapb, 60)}
 
 
 def plain_loss(kind: str, model: TwoTowerModel, grid: Grid, pairs: np.ndarray, threshold: float) -> torch.Tensor:
@@ -113,6 +43,12 @@ def plain_loss(kind: str, model: TwoTowerModel, grid: Grid, pairs: np.ndarray, t
     model.forward = lambda smiles, sequences, drug, target: forward(model, smiles, sequences)
     try: return model.loss(*block, rows, rows, labels)
     finally: del model.forward
+
+
+def block_loss(model: TwoTowerModel, grid: Grid, pairs: np.ndarray, threshold: float) -> torch.Tensor:
+    "The model's own loss, each text of the pairs encoded once."
+    block = grid.take(pairs)
+    return model.loss(block.smiles, block.sequences, block.drug, block.target, torch.from_numpy(model.labels(block.affinity, threshold)))
 
 
 def batches(grid: Grid, size: int, epoch: int) -> list[np.ndarray]:
@@ -145,13 +81,8 @@ def measure_times(kind: str, split: Split, seconds: float) -> dict:
     plain, model = ready(kind, split), ready(kind, split)
     blocks, rows = GridTraining(model, split.train, split.valid, 0, config).plan[0], batches(grid, MODELS[kind][2], 0)
 
-    def block_step(pairs):
-        block = grid.take(pairs)
-        labels = torch.from_numpy(model.labels(block.affinity, threshold))
-        model.loss(block.smiles, block.sequences, block.drug, block.target, labels).backward()
-
     with deterministic(torch.device("cpu")):
-        times["grid"] = sampled(block_step, blocks, seconds) * len(blocks)
+        times["grid"] = sampled(lambda pairs: block_loss(model, grid, pairs, threshold).backward(), blocks, seconds) * len(blocks)
         times["plain"] = sampled(lambda pairs: plain_loss(kind, plain, grid, pairs, threshold).backward(), rows, seconds) * len(rows)
     rng = np.random.default_rng(1)
     means = {name: rng.choice(t, (2_000, len(t))).mean(1) for name, t in times.items()}
@@ -160,8 +91,8 @@ def measure_times(kind: str, split: Split, seconds: float) -> dict:
         "ratio": float(times["plain"].mean() / times["grid"].mean()), "low": float(low), "high": float(high), "wanted": THRESHOLDS[kind]}
 
 
-def train_plain(kind: str, split: Split, steps: int) -> TwoTowerModel:
-    "The plain loop for so many steps, one cycle of the package's optimiser."
+def train_plain(kind: str, split: Split, steps: int, loss: Callable) -> TwoTowerModel: # loss: `plain_loss` or `block_loss`
+    "Random batches for so many steps, one cycle of the package's optimiser."
     model, grid, config, done = ready(kind, split), Grid.of(split.train), TrainingConfig.of(MODELS[kind][0]), 0
     optimizer, cycle = one_cycle(model, config, steps)
     with torch.random.fork_rng():
@@ -169,7 +100,7 @@ def train_plain(kind: str, split: Split, steps: int) -> TwoTowerModel:
         while done < steps:
             for pairs in batches(grid, MODELS[kind][2], done)[:steps - done]:
                 optimizer.zero_grad()
-                plain_loss(kind, model, grid, pairs, split.train.threshold).backward()
+                loss(model, grid, pairs, split.train.threshold).backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 optimizer.step()
                 cycle.step()
@@ -188,7 +119,8 @@ def measure_accuracy(kind: str, split: Split, times: dict, minutes: float | None
     out["grid"] = metrics_of(model, split.test) | {"epochs": count, "seconds": time.perf_counter() - started}
     total = count * steps if epochs else max(1, int(out["grid"]["seconds"] / per_epoch["plain"] * steps))
     started = time.perf_counter()
-    out["plain"] = metrics_of(train_plain(kind, split, total), split.test) | {"epochs": total / steps, "seconds": time.perf_counter() - started}
+    loss = block_loss if epochs else partial(plain_loss, kind)
+    out["plain"] = metrics_of(train_plain(kind, split, total, loss), split.test) | {"epochs": total / steps, "seconds": time.perf_counter() - started}
     return out
 
 

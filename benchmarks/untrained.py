@@ -1,7 +1,7 @@
 """What networks that know nothing score: RS of re-initialised DeepDTA, DeepConv-DTI and TAPB (conv) on the published test fold of Davis, dose 20.
 
-    python benchmarks/untrained.py            # ten networks of each, mask and substitute, two draws; TAPB takes longest
-    python benchmarks/untrained.py --quick    # three networks of each, substitute, one draw, 40 targets and 8 drugs: too few for a verdict
+    python benchmarks/untrained.py            # ten networks of each, mask and substitute, one draw; TAPB takes longest
+    python benchmarks/untrained.py --quick    # three networks of each, substitute, 40 targets and 8 drugs: too few for a verdict
     python benchmarks/untrained.py --json     # the JSON alone
 
 The reasoning score of a trained network is to be read against this distribution, not against 0.5. Under `geometry` the mean of |RS − 0.5| should be
@@ -31,15 +31,15 @@ def spread(null: pd.DataFrame) -> pd.DataFrame: # one row per matching and opera
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three networks, substitute, one draw, 40 targets and 8 drugs")
+    parser.add_argument("--quick", action="store_true", help="three networks, substitute, 40 targets and 8 drugs")
     parser.add_argument("--json", action="store_true", help="print the JSON alone")
     options = parser.parse_args()
     davis = load_davis()
     prior = KlifsPocket().annotate(davis.targets)
     pairs = small_grid(davis.test, prior, drugs=8, targets=40) if options.quick else davis.test
-    networks, operators, repeats = (3, ["substitute"], 1) if options.quick else (10, ["mask", "substitute"], 2)
-    design = Design(operators=operators, matchings=["geometry", "strict", "uniform"], doses=[20], repeats=repeats, intervention_seeds=1)
-    result = {"networks": networks, "repeats": repeats, "margin": MARGIN, "models": {}}
+    networks, operators = (3, ["substitute"]) if options.quick else (10, ["mask", "substitute"])
+    design = Design(operators=operators, matchings=["geometry", "strict", "uniform"], doses=[20], repeats=1, intervention_seeds=1)
+    result = {"networks": networks, "margin": MARGIN, "models": {}}
     for model in (DeepDTA, DeepConvDTI, TAPB):
         started = time.perf_counter()
         null = untrained_null(model, pairs, prior, networks, design)

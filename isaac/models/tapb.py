@@ -6,7 +6,7 @@
 __all__ = ['SMILES_TOKENS', 'Block', 'tokenize_smiles', 'TokenStates', 'Attention', 'rotary', 'rotate', 'Rearranged', 'by_length',
            'Layer', 'WindowEncoder', 'TAPB']
 
-# %% ../../nbs/models/tapb.ipynb #fdbea6d2
+# %% ../../nbs/models/tapb.ipynb #81d3f230
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -303,7 +303,7 @@ def remember_targets(self: TAPB, sequences: Iterable[str]) -> None: # distinct, 
     if self.target_encoder == "esm2":
         for s in sequences: self.esm_states([s[:self.max_target_length]], keep=True)
 
-# %% ../../nbs/models/tapb.ipynb #91027710
+# %% ../../nbs/models/tapb.ipynb #dbcc9cea
 @patch_to(TAPB)
 def fuse(self: TAPB,
          drug: TokenStates,   # one row per pair
@@ -323,12 +323,15 @@ def fuse(self: TAPB,
     return means[torch.from_numpy(np.argsort(together[order.texts])).to(x.device)]
 
 @patch_to(TAPB)
+def adjust(self: TAPB, f: torch.Tensor) -> torch.Tensor: # shape (pairs, width), also returned
+    "The mean of the dictionary, weighted by likeness to f, from the second stage on; before, f itself."
+    return torch.softmax(f @ self.dictionary.T / f.shape[1]**0.5, 1) @ self.dictionary if self.adjusted else f
+
+@patch_to(TAPB)
 def features(self: TAPB, drug_codes: TokenStates, target_codes: TokenStates) -> torch.Tensor: # shape (pairs, width)
     "The classifier's hidden layer, after the adjustment if the second stage has begun."
     if not len(drug_codes): return self.dictionary[:0]
-    f = self.fuse(drug_codes, target_codes)
-    if self.adjusted: f = torch.softmax(f @ self.dictionary.T / f.shape[1]**0.5, 1) @ self.dictionary
-    return before_last(self.classifier, f)
+    return before_last(self.classifier, self.adjust(self.fuse(drug_codes, target_codes)))
 
 @patch_to(TAPB)
 def last(self: TAPB, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1)
