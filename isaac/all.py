@@ -7,6 +7,7 @@ from isaac.controls import background_only, battery, combined, drug_only, label_
 from isaac.comparison import Comparison, compare
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
+from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.manifold import manifold_notes, off_manifold

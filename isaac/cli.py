@@ -8,9 +8,9 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
            'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'exit_code', 'Commands',
            'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
-           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'print_warnings', 'show_audit',
-           'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview', 'study',
-           'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings',
+           'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate',
+           'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -359,7 +359,7 @@ def _design(operators: list[str], matchings: list[str], doses: list[str], repeat
     return validated(AuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
                      intervention_seeds=seeds, primary=endpoint(primary) if primary else None, **more)
 
-# %% ../nbs/23_cli.ipynb #fe0fe67d
+# %% ../nbs/23_cli.ipynb #9374024e
 @app.command()
 @reads_tables
 def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder that isaac train has written, MODULE:OBJECT (a predictor, a function, "
@@ -377,6 +377,9 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
           sufficiency: Sufficiency = False, require: Require = [], fail_on: FailOn = "fail", # noqa: B006
           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
           device: Device = "auto", workers: Workers = None, backend: Backend = "loky",
+          estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will cost, and ask the model no more than that takes.")] = False,
+          width: Annotated[float | None, typer.Option(help="With --estimate: how many draws a 95 % interval of the primary endpoint needs to be so "
+                                                           "narrow, in units of its score.")] = None,
           out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="runs/audits/MODEL, and -seedN of a checkpoint")] = None,
           json: Json = False, quiet: Quiet = False):
     """Ask a trained model how much it relies on the residues that should matter.
@@ -390,6 +393,8 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --dataset davis --prior klifs[/]
 
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --placebos 50 --initialisations 20 --require "q < 0.05"[/]
+
+    Example: [bold]isaac audit runs/davis/deepdta/seed0 --estimate --width 0.05[/]
 
     Example: [bold]isaac audit runs/davis/deepdta/seed0 --workers 8[/]
 
@@ -408,6 +413,7 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
                      sufficiency=sufficiency)
     for option, value, known in (("pairs", pairs, ("auto", "test", "all")), ("fail_on", fail_on, ("fail", "warn", "never"))):
         if value not in known: raise InputError("Unknown option", [Problem("option", option, value, f"not {' or '.join(known)}")])
+    if width is not None and not estimate: raise InputError("A width is estimated", [Problem("option", "width", width, "without --estimate")])
     predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     label, seed = (trained.label, trained.seed) if trained else (model, None)
     data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
@@ -417,15 +423,30 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     if not quiet: typer.echo(f"Auditing {len(audited.pairs):,} pairs of {data.name}, which has {len(data.pairs):,}", err=True)
     placed = load_prior(PriorChoice(name=prior, source=prior_source), data.targets, config.alphabet)
     with sharing(workers, backend):
+        if estimate: return show_estimate(predictor, audited, placed, config, width, json)
         result = run_audit(predictor, audited, placed, config, name=label, training_seed=seed, require=require, out=out, progress=not quiet)
     show_audit(result, out, json)
     if fails(result.verdicts(), fail_on): raise typer.Exit(1)
 
-# %% ../nbs/23_cli.ipynb #edf1f057
+# %% ../nbs/23_cli.ipynb #c360289a
 def headline(result): # an `AuditResult` → a frame that fits 80 columns
     "The headline of an audit: n pairs on common support, and on own support beside it."
     table = result.headline().drop(columns="RS, own support").rename(columns={"pairs": "n", "pairs, own support": "own n"})
     return table.assign(endpoint=table["endpoint"].replace("exploratory", ""))
+
+def show_estimate(model, data, prior, config, width: float | None, as_json: bool) -> None: # what an audit takes
+    "What an audit would cost, for people or for scripts."
+    from dataclasses import asdict
+
+    from isaac.audit import prepare
+    from isaac.estimate import estimate
+    from isaac.predictors import reading
+    from isaac.scores import condition_of, named
+    e = config.endpoint
+    found = estimate(prepare(data, prior, reading(model), config).plan, model, width, condition_of(e), e.score)
+    if not as_json: return typer.echo(found)
+    expected = {} if width is None else {"expected": float(found.precision.width(found.draws)), "width": width, "draws_needed": found.draws_needed}
+    print_json(asdict(found.cost) | {"draws": found.draws, "score": e.score} | named(condition_of(e)) | expected)
 
 def print_warnings(result) -> None:
     "What a reader should know before the numbers, on standard error."

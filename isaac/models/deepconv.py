@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['morgan', 'ParallelConvolutions', 'BlockNorm', 'dense', 'DeepConvDTI']
 
-# %% ../../nbs/models/deepconv.ipynb #0d3c3315
+# %% ../../nbs/models/deepconv.ipynb #a4b66efc
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, Problem
-from .encoders import PROTEIN, Tokens, TwoTowerModel, check_settings, length_batches
+from .encoders import PROTEIN, Tokens, TwoTowerModel, check_settings, in_order, length_batches
+from .reuse import Windowed, codes_near
 
 # %% ../../nbs/models/deepconv.ipynb #c85970ab
 @lru_cache(maxsize=100_000)
@@ -37,7 +38,7 @@ def morgan(smiles: Sequence[str], # drugs
     bits = [np.unpackbits(p, count=size) for p in packed]
     return np.stack(bits).astype(np.float32) if bits else np.empty((0, size), np.float32)
 
-# %% ../../nbs/models/deepconv.ipynb #cd6a618b
+# %% ../../nbs/models/deepconv.ipynb #5a55f1d8
 class ParallelConvolutions(nn.Module):
     "Residues → embedding → convolutions side by side → normalisation, ELU → maximum over the residues of each sequence."
 
@@ -69,6 +70,22 @@ class ParallelConvolutions(nn.Module):
         strip = vectors.new_zeros(int(starts[-1] + lengths[-1] + self.widest), vectors.shape[1]).index_put((places,), vectors)
         return torch.cat([self._strongest(conv, norm, strip, places, starts, lengths)
                           for conv, norm in zip(self.convolutions, self.norms, strict=True)], 1)
+
+    @property
+    def margins(self) -> tuple[int, int]: # left and right of a sequence, residues, as in Keras' same padding
+        "How far the widest windows reach beyond the residue they belong to."
+        return (self.widest - 1) // 2, self.widest // 2
+
+    def windows(self,
+                tokens: torch.Tensor, # int64, shape (texts, width ≥ widest), pads equal to the size of the charset
+               ) -> torch.Tensor:     # shape (texts, width - widest + 1, code_length)
+        "The normalised responses at all residues that have `margins` around them; not for training."
+        vectors = F.embedding(tokens, F.pad(self.embedding.weight, (0, 0, 0, 1))).transpose(1, 2)
+        parts, n = [], tokens.shape[1] - self.widest + 1
+        for conv, norm in zip(self.convolutions, self.norms, strict=True):
+            unneeded = self.margins[0] - (conv.kernel_size[0] - 1) // 2
+            parts.append(F.elu(norm(conv(vectors)[:, :, unneeded:unneeded + n])))
+        return torch.cat(parts, 1).transpose(1, 2)
 
     def _strongest(self, conv: nn.Conv1d, norm: nn.BatchNorm1d, strip: torch.Tensor, places: torch.Tensor, starts, lengths) -> torch.Tensor:
         "Strongest normalised response of each filter in each sequence, shape (sequences, filters)."
@@ -115,7 +132,7 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), BlockNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #21641f57
+# %% ../../nbs/models/deepconv.ipynb #adb0cd71
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
@@ -159,7 +176,15 @@ class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.
         for rows in parts:
             flat = np.concatenate([tokens.flat[a:a + n] for a, n in zip(starts[rows], tokens.lengths[rows], strict=True)])
             codes.append(self.target_tower(torch.from_numpy(flat.astype(np.int64)).to(device), tokens.lengths[rows]))
-        return torch.cat(codes)[torch.from_numpy(np.argsort(np.concatenate(parts))).to(device)]
+        return in_order(codes, parts)
+
+    def edited_target_codes(self, sequences: Sequence[str], parents: Sequence[str | None]) -> torch.Tensor: # shape (n, 128)
+        "Codes of edited targets; raises `InputError` for characters outside the charset."
+        tower = self.target_tower
+        read = lambda texts: PROTEIN.tokenize(texts, self.max_target_length)
+        windows = Windowed(tower.widest, tower.windows, self.output_mean.device)
+        return self.target_dense(codes_near(windows, lambda texts: read(texts).padded(*tower.margins), lambda texts: self._responses(read(texts)),
+                                            sequences, parents))
 
     def features(self,
                  drug_codes: torch.Tensor,   # shape (pairs, 128)

@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #41ee9771
+# %% ../../nbs/models/deepdta.ipynb #25a905ee
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from .encoders import PROTEIN, SMILES, ConvTower, TwoTowerModel, before_last, check_settings, encode_texts, he_initialise
+from .encoders import PROTEIN, SMILES, ConvTower, Tokens, TwoTowerModel, before_last, check_settings, encode_texts, he_initialise
+from .reuse import Windowed, codes_near
 
-# %% ../../nbs/models/deepdta.ipynb #48136f1d
+# %% ../../nbs/models/deepdta.ipynb #284f2f89
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -48,7 +49,14 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
 
     def target_codes(self, sequences: Sequence[str]) -> torch.Tensor: # shape (n, 96)
         "Codes of targets; raises `InputError` for characters outside the charset."
-        return encode_texts(self.target_tower, PROTEIN.tokenize(sequences, self.max_target_length))
+        return encode_texts(self.target_tower, self._residues(sequences))
+
+    def edited_target_codes(self, sequences: Sequence[str], parents: Sequence[str | None]) -> torch.Tensor: # shape (n, 96)
+        "Codes of edited targets; raises `InputError` for characters outside the charset."
+        windows = Windowed(self.target_tower.receptive_field, self.target_tower.windows, self.output_mean.device)
+        return codes_near(windows, self._residues, self.target_codes, sequences, parents).relu()
+
+    def _residues(self, sequences: Sequence[str]) -> Tokens: return PROTEIN.tokenize(sequences, self.max_target_length)
 
     def features(self,
                  drug_codes: torch.Tensor,   # shape (pairs, 96)

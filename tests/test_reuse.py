@@ -1,0 +1,114 @@
+"""Codes of edited targets from those of their parents are the codes of the targets, whatever is edited."""
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isaac.engine import respond
+from isaac.models import TAPB, DeepConvDTI, DeepDTA, untrained
+from isaac.models.encoders import Tokens
+from isaac.models.reuse import Runs, maxima, others, runs_that_see
+from isaac.scan import scan_plan
+
+LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWYX"))
+
+
+@given(st.integers(1, 12), st.integers(0, 60), st.lists(st.lists(st.integers(0, 70), max_size=6), min_size=1, max_size=5))
+def test_runs_and_the_others_are_all_windows_once(window, more, places):
+    tokens = window + more
+    edited = np.zeros((len(places), tokens), bool)
+    for row, mine in enumerate(places): edited[row, [p for p in mine if p < tokens]] = True
+    runs = runs_that_see(edited, window)
+    rest, windows = others(runs, len(places), more + 1), np.zeros((len(places), more + 1), int)
+    for kind, stretch in ((1, runs), (2, rest)):
+        for text, first, last in zip(stretch.text, stretch.first, stretch.last, strict=True): windows[text, first:last] += kind
+    assert np.isin(windows, (1, 2)).all() # each is in one, and in one alone
+    seen = np.stack([edited[:, j:j + window].any(axis=1) for j in range(more + 1)], axis=1)
+    assert (windows[seen] == 1).all()
+    same = runs.text[1:] == runs.text[:-1]
+    assert (runs.first[1:] - runs.last[:-1])[same].min(initial=window) >= window - 1 # nearer ones are one
+    for text in range(len(places)): # and what joins two runs is not longer than that
+        idle = np.flatnonzero((windows[text] == 1) & ~seen[text])
+        assert len(idle) == 0 or max(map(len, np.split(idle, np.flatnonzero(np.diff(idle) > 1) + 1))) < window - 1
+
+
+@given(st.integers(1, 40), st.integers(0, 10**6))
+def test_maxima_of_every_stretch(n, seed):
+    values = torch.from_numpy(np.random.default_rng(seed).normal(size=(n, 2)))
+    first, last = np.triu_indices(n + 1, 1)
+    found = maxima(values, Runs(np.zeros_like(first), first, last))
+    assert all(torch.equal(found[i], values[a:b].amax(0)) for i, (a, b) in enumerate(zip(first, last, strict=True)))
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3), st.integers(0, 3))
+def test_padded_tokens(lengths, before, after):
+    lengths = np.array(lengths)
+    tokens = Tokens(np.arange(lengths.sum(), dtype=np.uint8), lengths, 99)
+    texts = np.split(tokens.flat, np.cumsum(lengths)[:-1])
+    padded = tokens.padded(before, after)
+    assert np.array_equal(padded.flat, np.concatenate([np.pad(t, (before, after), constant_values=99) for t in texts]))
+    assert np.array_equal(padded.lengths, lengths + before + after)
+
+
+def edited(parent: str, rng: np.random.Generator) -> list[str]:
+    "The parent itself, single residues at both ends and anywhere, neighbours, scattered ones, and a longer and a shorter sequence."
+    n = len(parent)
+    sets = [[], [0], [n - 1], rng.integers(n, size=1), np.arange(n // 3, min(n // 3 + 3, n)), rng.integers(n, size=max(1, n // 3)), np.arange(n)]
+    made = []
+    for where in sets:
+        letters = np.array(list(parent))
+        letters[np.asarray(where, int)] = rng.choice(LETTERS, len(where))
+        made.append("".join(letters))
+    return [*made, parent + "K", parent[1:] or parent]
+
+
+SMALL = {DeepDTA: {"max_target_length": 150, "channels": [4, 6, 8], "embedding": 8, "hidden": [16]},
+         DeepConvDTI: {"max_target_length": 150, "kernels": [4, 7, 10], "filters": 6, "drug_hidden": [8], "target_hidden": 8, "hidden": 8},
+         TAPB: {"max_target_length": 150, "width": 16, "heads": 2, "layers": 1}}
+
+
+def small(kind, seed: int = 0):
+    "A small network with weights of both signs everywhere."
+    torch.manual_seed(seed)
+    model = kind(**SMALL[kind]).eval()
+    with torch.no_grad():
+        for name, values in model.state_dict().items():
+            if values.is_floating_point() and not name.startswith("output"): values.normal_().abs_() if "running_var" in name else values.normal_()
+    return model
+
+
+@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("kind", [DeepDTA, DeepConvDTI])
+@given(length=st.sampled_from([1, 9, 10, 21, 22, 23, 60, 149, 150, 151, 300]), seed=st.integers(0, 10**6))
+def test_codes_are_the_same(kind, length, seed):
+    rng, model = np.random.default_rng(seed), small(kind)
+    parents = ["".join(rng.choice(LETTERS, length)) for _ in range(2)]
+    texts = [(t, p) for p in parents for t in edited(p, rng)] + [(parents[0], None)]
+    rng.shuffle(texts)
+    made, of = zip(*texts, strict=True)
+    with torch.inference_mode(): whole, near = model.target_codes(made), model.edited_target_codes(made, of)
+    assert torch.allclose(near, whole, rtol=1e-4, atol=1e-4)
+    assert torch.equal(model.edited_target_codes(made, [None] * len(made)), model.target_codes(made))
+
+
+def test_models_without_windows_encode_as_always():
+    model, texts = untrained(TAPB, 0), ["ACDEFGHIKL", "ACDEFGHIKV"]
+    assert torch.equal(model.encode_edited(texts, [texts[0]] * 2).states, model.encode_targets(texts).states)
+
+
+def test_a_scan_reads_few_residues(monkeypatch):
+    rng = np.random.default_rng(0)
+    targets = {f"T{i}": "".join(rng.choice(LETTERS[:20], 400)) for i in range(2)}
+    pairs = pd.DataFrame([(i, d, t, d, s) for i, (d, (t, s)) in enumerate((d, item) for d in ("CCO", "CCN") for item in targets.items())],
+                         columns=["pair_id", "drug_id", "target_id", "smiles", "sequence"])
+    model, read = untrained(DeepDTA, 0), []
+    plan, first_layer = scan_plan(pairs), model.target_tower.first_layer
+    monkeypatch.setattr(model.target_tower, "first_layer", lambda tokens: read.append(tokens.numel()) or first_layer(tokens))
+    found = respond(plan, model)
+    asked_again, of_edits = 3 * 48 + 16, len(plan.variants) # by the self-check, of whole sequences
+    assert sum(read) < 400 * asked_again + 60 * of_edits < 400 * of_edits
+    monkeypatch.setattr(type(model), "edited_target_codes", lambda self, sequences, parents: self.target_codes(sequences))
+    assert np.allclose(respond(plan, model).table["value"], found.table["value"], atol=1e-5)
+    assert found.account["self_check"] < 1e-5
