@@ -7,13 +7,12 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 
            'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
            'claim_directory', 'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #921bd4dc
+# %% ../nbs/20_audit.ipynb #fb1001d8
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -590,7 +589,7 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #0c630a20
+# %% ../nbs/20_audit.ipynb #a4c4d144
 WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to a relative, so its positions are less certain"}
 
 def _doubts(plan: Plan, prior: Prior) -> list[str]:
@@ -601,9 +600,8 @@ def _doubts(plan: Plan, prior: Prior) -> list[str]:
     unseen = [note.removesuffix(".")] if (note := mask_note(plan)) else []
     unseen += [f"{r.matching} at dose {r.dose} edits {r.edited:.1f} of {r.asked:.1f} residues, in both arms alike: {r.targets} targets lack matches"
                for r in lowered_doses(plan).itertuples()]
-    asked, operator = set(plan.edits["cell_id"].unique()), plan.design.operators[0]
-    empty = [f"{m} at dose {d}" for m, d in product(plan.design.matchings, plan.design.doses)
-             if asked.isdisjoint(arm_cells(plan.cells, operator, m, d)[1])]
+    asked = set(plan.edits["cell_id"].unique())
+    empty = [" / ".join(named(c).values()) for c in conditions(plan.design) if any(asked.isdisjoint(cells) for cells in arm_cells(plan.cells, *c))]
     if empty: unseen.append(f"no pair can be asked about under {', '.join(empty)}; common support is that of the other conditions")
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen

@@ -428,7 +428,7 @@ def audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder t
     show_audit(result, out, json)
     if fails(result.verdicts(), fail_on): raise typer.Exit(1)
 
-# %% ../nbs/23_cli.ipynb #c360289a
+# %% ../nbs/23_cli.ipynb #09fb856c
 def headline(result): # an `AuditResult` → a frame that fits 80 columns
     "The headline of an audit: n pairs on common support, and on own support beside it."
     table = result.headline().drop(columns="RS, own support").rename(columns={"pairs": "n", "pairs, own support": "own n"})
@@ -443,10 +443,13 @@ def show_estimate(model, data, prior, config, width: float | None, as_json: bool
     from isaac.predictors import reading
     from isaac.scores import condition_of, named
     e = config.endpoint
-    found = estimate(prepare(data, prior, reading(model), config).plan, model, width, condition_of(e), e.score)
-    if not as_json: return typer.echo(found)
+    plan = prepare(data, prior, reading(model), config).plan
+    found = estimate(plan, model, width, condition_of(e), e.score, fixed=config.fixed_factors, level=config.level, chunk=config.chunk)
+    wanted = {"placebo priors": config.placebos, "untrained networks": config.initialisations, "sufficiency": config.sufficiency}
+    left_out = [name for name, n in wanted.items() if n]
+    if not as_json: return typer.echo(f"{found}{'. Not counted: ' if left_out else ''}{', '.join(left_out)}")
     expected = {} if width is None else {"expected": float(found.precision.width(found.draws)), "width": width, "draws_needed": found.draws_needed}
-    print_json(asdict(found.cost) | {"draws": found.draws, "score": e.score} | named(condition_of(e)) | expected)
+    print_json(asdict(found.cost) | {"not_counted": left_out, "draws": found.draws, "score": e.score} | named(condition_of(e)) | expected)
 
 def print_warnings(result) -> None:
     "What a reader should know before the numbers, on standard error."

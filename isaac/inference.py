@@ -181,7 +181,7 @@ def monte_carlo_error(values: np.ndarray, # a score computed on each interventio
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 and np.isfinite(values).all() else float("nan")
 
-# %% ../nbs/16_inference.ipynb #8f921f04
+# %% ../nbs/16_inference.ipynb #8b256025
 def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × sequence
                     draws: int = 2000,                # bootstrap draws
                     seed: int = 0,                    # of the bootstrap
@@ -205,7 +205,8 @@ def specific_scores(plan: Plan, responses: Responses, # a plan of every drug × 
             row |= {"RS_specific": value, "low": float(low), "high": float(high), "status": "ok",
                     "movement": float((left.m + left.s).sum() / (whole.m + whole.s).sum())}
         found.append(row)
-    found += [named(c) | {"pairs": 0, "status": "not auditable"} for c in conditions(plan.design) if c not in asked]
+    rows_of = dict(zip(asked, found, strict=True))
+    found = [rows_of.get(c, named(c) | {"pairs": 0, "status": "not auditable"}) for c in conditions(plan.design)]
     return pd.DataFrame(found, columns=["operator", "matching", "dose", "pairs", "RS", "RS_specific", "low", "high", "movement", "status"])
 
 # %% ../nbs/16_inference.ipynb #7ceb4c03

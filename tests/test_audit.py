@@ -150,7 +150,7 @@ def test_a_condition_that_suits_no_pair_takes_nothing_from_the_others(davis, pri
     rows, empty = with_it.scores("common"), with_it.scores("common")["matching"].eq("geometry_in_domain")
     assert rows.loc[empty, "status"].eq("not auditable").all() and rows.loc[empty, "pairs"].eq(0).all()
     pd.testing.assert_frame_equal(rows[~empty].reset_index(drop=True), without.scores("common"))
-    assert any("no pair can be asked about under geometry_in_domain at dose 5" in w for w in with_it.manifest["warnings"])
+    assert any("no pair can be asked about under substitute / geometry_in_domain / 5;" in w for w in with_it.manifest["warnings"])
     assert not any("no pair can be asked" in w for w in without.manifest["warnings"])
     assert set(with_it.arms()["matching"]) == set(with_it.coherence()["matching"]) - {"geometry_in_domain"} == {"geometry", "domain"}
     assert set(with_it.tests()["matching"]) == {"geometry"} == set(with_it.calibrated()["matching"])

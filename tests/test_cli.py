@@ -195,6 +195,21 @@ def test_workers_give_what_one_process_gives_and_runs_lists_both(toy, checkpoint
     assert refused.exit_code == 2 and "without a number of workers" in refused.stderr and not (tmp_path / "3").exists()
 
 
+def test_what_an_audit_costs_is_said_without_doing_it(toy, checkpoint, data, tmp_path):
+    asked = ["audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "substitute", "--matchings", "geometry,uniform",
+             "--doses", "5,10", "--repeats", 2, "--seeds", 2, "--primary", "substitute/uniform/10", "--out", tmp_path / "run", "--quiet"]
+    people, scripts = call(*asked, "--estimate", "--width", 0.2), call(*asked, "--estimate", "--width", 0.2, "--json")
+    assert people.exit_code == 0 and "predictions for" in people.stdout and "RS (substitute / uniform / 10)" in people.stdout, people.output
+    answer = json.loads(scripts.stdout)
+    assert (answer["draws"], answer["matching"], answer["score"]) == (4, "uniform", "RS") and 0 < answer["expected"] < 1
+    assert f"{answer['predictions']:,} predictions" in people.stdout and answer["seconds"] > 0
+    assert "width" not in json.loads(call(*asked, "--estimate", "--json").stdout) and not (tmp_path / "run").exists()
+    refused = call(*asked, "--width", 0.2)
+    assert refused.exit_code == 2 and "without --estimate" in refused.stderr
+    done = json.loads(call(*asked, "--json").stdout)
+    assert answer["predictions"] == json.loads((tmp_path / "run" / "manifest.json").read_text())["account"]["predicted"] and done["scores"]
+
+
 def test_an_audit_guards_a_pipeline(toy, checkpoint, data, tmp_path):
     asked = ["audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry", "--doses", "5,10",
              "--repeats", 1, "--seeds", 2, "--primary", "mask/geometry/5", "--family", "mask/geometry/10", "--placebos", 3, "--initialisations", 3,

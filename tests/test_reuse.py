@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isaac.engine import respond
+from isaac.core import IsaacError
+from isaac.engine import Respondent, cut, distinct_questions, respond, steps
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, untrained
 from isaac.models.encoders import Tokens
 from isaac.models.reuse import Runs, maxima, others, runs_that_see
@@ -55,7 +56,8 @@ def test_padded_tokens(lengths, before, after):
 def edited(parent: str, rng: np.random.Generator) -> list[str]:
     "The parent itself, single residues at both ends and anywhere, neighbours, scattered ones, and a longer and a shorter sequence."
     n = len(parent)
-    sets = [[], [0], [n - 1], rng.integers(n, size=1), np.arange(n // 3, min(n // 3 + 3, n)), rng.integers(n, size=max(1, n // 3)), np.arange(n)]
+    sets = [[], [0], [n - 1], rng.integers(n, size=1), np.arange(n // 3, min(n // 3 + 3, n)), rng.integers(n, size=max(1, n // 3)), np.arange(n),
+            *rng.integers(n, size=(20, 1))]
     made = []
     for where in sets:
         letters = np.array(list(parent))
@@ -88,9 +90,10 @@ def test_codes_are_the_same(kind, length, seed):
     texts = [(t, p) for p in parents for t in edited(p, rng)] + [(parents[0], None)]
     rng.shuffle(texts)
     made, of = zip(*texts, strict=True)
-    with torch.inference_mode(): whole, near = model.target_codes(made), model.edited_target_codes(made, of)
-    assert torch.allclose(near, whole, rtol=1e-4, atol=1e-4)
-    assert torch.equal(model.edited_target_codes(made, [None] * len(made)), model.target_codes(made))
+    with torch.inference_mode():
+        whole, near = model.target_codes(made), model.edited_target_codes(made, of)
+        assert torch.allclose(near, whole, rtol=1e-4, atol=1e-4)
+        assert torch.allclose(model.edited_target_codes(made, [None] * len(made)), whole, rtol=1e-6, atol=1e-6)
 
 
 def test_models_without_windows_encode_as_always():
@@ -112,3 +115,28 @@ def test_a_scan_reads_few_residues(monkeypatch):
     monkeypatch.setattr(type(model), "edited_target_codes", lambda self, sequences, parents: self.target_codes(sequences))
     assert np.allclose(respond(plan, model).table["value"], found.table["value"], atol=1e-5)
     assert found.account["self_check"] < 1e-5
+
+
+def test_answers_do_not_depend_on_how_steps_are_handed_out():
+    "A worker gets some steps by themselves; what it knows of parents must be the same."
+    rng = np.random.default_rng(0)
+    targets = {f"T{i}": "".join(rng.choice(LETTERS[:20], 60 + i)) for i in range(4)}
+    pairs = pd.DataFrame([(i, "d", t, "CCO", s) for i, (t, s) in enumerate(targets.items())],
+                         columns=["pair_id", "drug_id", "target_id", "smiles", "sequence"])
+    for model in (untrained(DeepDTA, 0), untrained(DeepConvDTI, 0)):
+        q = distinct_questions(scan_plan(pairs))
+        who, bounds = Respondent.of(model, q.drugs), steps(q, 16, True)
+        whole = who(cut(q, bounds))
+        parts = [who(cut(q, bounds[i:i + 4])) for i in range(0, len(bounds) - 1, 3)]
+        assert np.array_equal(np.concatenate(parts), whole)
+        with torch.inference_mode(): plain = who.by_predict(q, np.arange(len(q)))
+        assert np.abs(plain - whole).max() <= 1e-5
+
+
+def test_codes_that_are_not_those_of_the_parents_targets_are_found_out():
+    class Wrong(DeepDTA):
+        def edited_target_codes(self, sequences, parents):
+            return super().edited_target_codes(sequences, parents) + (0.1 if len(set(parents)) < len(parents) else 0)
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"pair_id": [0], "drug_id": "d", "target_id": "t", "smiles": "CCO", "sequence": "".join(rng.choice(LETTERS[:20], 300))})
+    with pytest.raises(IsaacError, match="encode_edited"): respond(scan_plan(pairs), untrained(Wrong, 0))

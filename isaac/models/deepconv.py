@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['morgan', 'ParallelConvolutions', 'BlockNorm', 'dense', 'DeepConvDTI']
 
-# %% ../../nbs/models/deepconv.ipynb #a4b66efc
-from collections.abc import Sequence
+# %% ../../nbs/models/deepconv.ipynb #c0be4419
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -38,7 +38,16 @@ def morgan(smiles: Sequence[str], # drugs
     bits = [np.unpackbits(p, count=size) for p in packed]
     return np.stack(bits).astype(np.float32) if bits else np.empty((0, size), np.float32)
 
-# %% ../../nbs/models/deepconv.ipynb #5a55f1d8
+# %% ../../nbs/models/deepconv.ipynb #fb5d47f7
+def _before(conv: nn.Conv1d) -> int: # residues left of the one a window belongs to, as in Keras' same padding
+    return (conv.kernel_size[0] - 1) // 2
+
+def _sign(norm: nn.BatchNorm1d) -> torch.Tensor: return torch.where(norm.weight < 0, -1.0, 1.0).detach()
+
+def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> torch.Tensor: # for `conv2d`
+    "Filters whose response rises where the normalised one does."
+    return (conv.weight * _sign(norm)[:, None, None])[:, :, None].contiguous(memory_format=torch.channels_last)
+
 class ParallelConvolutions(nn.Module):
     "Residues → embedding → convolutions side by side → normalisation, ELU → maximum over the residues of each sequence."
 
@@ -60,6 +69,36 @@ class ParallelConvolutions(nn.Module):
                 lengths: np.ndarray, # int64, shape (sequences,)
                ) -> torch.Tensor:    # shape (sequences, code_length)
         "The code of each sequence. In training the normalisation is over all residues on the strip."
+        if not self.training: return self.normal(self.strongest(flat, lengths))
+        return torch.cat([self._normal(norm, top, *self._moments(norm, h, places)) for norm, h, places, top in self._responses(flat, lengths)], 1)
+
+    def strongest(self, flat: torch.Tensor, lengths: np.ndarray) -> torch.Tensor: # as for `forward`; shape (sequences, code_length)
+        "The strongest response of each filter in each sequence, before normalisation; not for training."
+        return torch.cat([top for *_, top in self._responses(flat, lengths)], 1)
+
+    def windows(self,
+                tokens: torch.Tensor, # int64, shape (texts, width ≥ widest), pads equal to the size of the charset
+               ) -> torch.Tensor:     # shape (texts, width - widest + 1, code_length)
+        "The responses at all residues that have `margins` around them, before normalisation; not for training."
+        vectors = F.embedding(tokens, F.pad(self.embedding.weight, (0, 0, 0, 1))).transpose(1, 2)[:, :, None]
+        parts, n = [], tokens.shape[1] - self.widest + 1
+        for conv, norm in zip(self.convolutions, self.norms, strict=True):
+            unneeded = self.margins[0] - _before(conv)
+            parts.append(F.conv2d(vectors, _folded(conv, norm))[:, :, 0, unneeded:unneeded + n])
+        return torch.cat(parts, 1).transpose(1, 2)
+
+    @property
+    def margins(self) -> tuple[int, int]: # left and right of a sequence, residues, as in Keras' same padding
+        "How far the widest windows reach beyond the residue they belong to."
+        return (self.widest - 1) // 2, self.widest // 2
+
+    def normal(self, top: torch.Tensor) -> torch.Tensor: # the strongest responses of all filters, shape (sequences, code_length), also returned
+        "Normalisation as learnt, and ELU; both rise, so they may follow the maximum."
+        parts = zip(self.norms, top.split([len(norm.weight) for norm in self.norms], 1), strict=True)
+        return torch.cat([self._normal(norm, x, norm.running_mean * _sign(norm), norm.running_var) for norm, x in parts], 1)
+
+    def _responses(self, flat: torch.Tensor, lengths: np.ndarray) -> Iterator[tuple[nn.BatchNorm1d, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        "Of each window: its normalisation, its responses along the strip, where on it there are residues, the strongest of each sequence."
         starts = np.cumsum(lengths + self.widest) - lengths # of the sequences on the strip
         vectors, each = self.embedding(flat), torch.from_numpy(lengths).to(flat.device)
         if self.training:
@@ -68,44 +107,24 @@ class ParallelConvolutions(nn.Module):
         moved = torch.from_numpy(starts - np.cumsum(lengths) + lengths).to(flat.device) # how far each sequence lies from its place in `flat`
         places = torch.arange(len(flat), device=flat.device) + moved.repeat_interleave(each)
         strip = vectors.new_zeros(int(starts[-1] + lengths[-1] + self.widest), vectors.shape[1]).index_put((places,), vectors)
-        return torch.cat([self._strongest(conv, norm, strip, places, starts, lengths)
-                          for conv, norm in zip(self.convolutions, self.norms, strict=True)], 1)
-
-    @property
-    def margins(self) -> tuple[int, int]: # left and right of a sequence, residues, as in Keras' same padding
-        "How far the widest windows reach beyond the residue they belong to."
-        return (self.widest - 1) // 2, self.widest // 2
-
-    def windows(self,
-                tokens: torch.Tensor, # int64, shape (texts, width ≥ widest), pads equal to the size of the charset
-               ) -> torch.Tensor:     # shape (texts, width - widest + 1, code_length)
-        "The normalised responses at all residues that have `margins` around them; not for training."
-        vectors = F.embedding(tokens, F.pad(self.embedding.weight, (0, 0, 0, 1))).transpose(1, 2)
-        parts, n = [], tokens.shape[1] - self.widest + 1
         for conv, norm in zip(self.convolutions, self.norms, strict=True):
-            unneeded = self.margins[0] - (conv.kernel_size[0] - 1) // 2
-            parts.append(F.elu(norm(conv(vectors)[:, :, unneeded:unneeded + n])))
-        return torch.cat(parts, 1).transpose(1, 2)
+            h = F.conv2d(strip.T[None, :, None], _folded(conv, norm))[0, :, 0].T.float() # statistics in full precision
+            first = (starts - _before(conv)).tolist()
+            yield norm, h, places - _before(conv), torch.stack([h[a:a + n].amax(0) for a, n in zip(first, lengths.tolist(), strict=True)])
 
-    def _strongest(self, conv: nn.Conv1d, norm: nn.BatchNorm1d, strip: torch.Tensor, places: torch.Tensor, starts, lengths) -> torch.Tensor:
-        "Strongest normalised response of each filter in each sequence, shape (sequences, filters)."
-        before = (conv.kernel_size[0] - 1) // 2 # residues left of the one a window belongs to, as in Keras' same padding
-        sign = torch.where(norm.weight < 0, -1.0, 1.0).detach()
-        weight = (conv.weight * sign[:, None, None])[:, :, None].contiguous(memory_format=torch.channels_last)
-        h = F.conv2d(strip.T[None, :, None], weight)[0, :, 0].T.float() # statistics in full precision
-        top = torch.stack([h[a - before:a - before + n].amax(0) for a, n in zip(starts.tolist(), lengths.tolist(), strict=True)])
-        mean, variance = self._moments(norm, sign, h, places - before) if self.training else (norm.running_mean * sign, norm.running_var)
+    @staticmethod
+    def _normal(norm: nn.BatchNorm1d, top: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
         return F.elu(norm.weight.abs() * (top - mean) * torch.rsqrt(variance + norm.eps) + norm.bias)
 
     @staticmethod
-    def _moments(norm: nn.BatchNorm1d, sign: torch.Tensor, h: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _moments(norm: nn.BatchNorm1d, h: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         "Mean and variance of the responses at real residues; the running ones follow."
         share = h.new_zeros(len(h)).index_fill(0, places, 1 / len(places))
         with torch.autocast(h.device.type, enabled=False): # statistics in full precision
             mean = share @ h
             variance = share @ (h - mean)**2
         with torch.no_grad():
-            norm.running_mean.lerp_(mean * sign, norm.momentum)
+            norm.running_mean.lerp_(mean * _sign(norm), norm.momentum)
             norm.running_var.lerp_(variance * len(places) / max(len(places) - 1, 1), norm.momentum)
         return mean, variance
 
@@ -132,7 +151,7 @@ def dense(*widths: int) -> nn.Sequential:
     "Linear layers of these widths, each with normalisation and ELU."
     return nn.Sequential(*(layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), BlockNorm(b), nn.ELU())))
 
-# %% ../../nbs/models/deepconv.ipynb #adb0cd71
+# %% ../../nbs/models/deepconv.ipynb #91895f7a
 class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
                   paper_url="https://doi.org/10.1371/journal.pcbi.1007129", tags=["drug-target-interaction"]):
     "Morgan fingerprint and parallel convolutions (Lee, Keum & Nam 2019)."
@@ -166,25 +185,25 @@ class DeepConvDTI(TwoTowerModel, library_name="isaac", repo_url="https://github.
 
     def target_codes(self, sequences: Sequence[str]) -> torch.Tensor: # shape (n, 128)
         "Codes of targets; raises `InputError` for characters outside the charset."
-        return self.target_dense(self._responses(PROTEIN.tokenize(sequences, self.max_target_length)))
+        return self.target_dense(self._by_strips(PROTEIN.tokenize(sequences, self.max_target_length), self.target_tower))
 
-    def _responses(self, tokens: Tokens) -> torch.Tensor: # shape (n, 640)
-        "Strongest responses, strip by strip; in training one strip for the block, which is normalised as a whole."
+    def _by_strips(self, tokens: Tokens, encode: Callable[[torch.Tensor, np.ndarray], torch.Tensor]) -> torch.Tensor: # shape (n, 640)
+        "What the tower makes of sequences, strip by strip; in training one strip for the block, which is normalised as a whole."
         parts = [np.arange(len(tokens.lengths))] if self.training else length_batches(tokens.lengths + self.target_tower.widest)
         if not len(tokens.lengths): return self.output_mean.new_empty(0, self.target_tower.code_length)
         starts, device, codes = np.cumsum(tokens.lengths) - tokens.lengths, self.output_mean.device, []
         for rows in parts:
             flat = np.concatenate([tokens.flat[a:a + n] for a, n in zip(starts[rows], tokens.lengths[rows], strict=True)])
-            codes.append(self.target_tower(torch.from_numpy(flat.astype(np.int64)).to(device), tokens.lengths[rows]))
+            codes.append(encode(torch.from_numpy(flat.astype(np.int64)).to(device), tokens.lengths[rows]))
         return in_order(codes, parts)
 
     def edited_target_codes(self, sequences: Sequence[str], parents: Sequence[str | None]) -> torch.Tensor: # shape (n, 128)
         "Codes of edited targets; raises `InputError` for characters outside the charset."
         tower = self.target_tower
         read = lambda texts: PROTEIN.tokenize(texts, self.max_target_length)
-        windows = Windowed(tower.widest, tower.windows, self.output_mean.device)
-        return self.target_dense(codes_near(windows, lambda texts: read(texts).padded(*tower.margins), lambda texts: self._responses(read(texts)),
-                                            sequences, parents))
+        top = codes_near(Windowed(tower.widest, tower.windows, self.output_mean.device), lambda texts: read(texts).padded(*tower.margins),
+                         lambda texts: self._by_strips(read(texts), tower.strongest), sequences, parents)
+        return self.target_dense(tower.normal(top))
 
     def features(self,
                  drug_codes: torch.Tensor,   # shape (pairs, 128)
