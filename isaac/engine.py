@@ -205,7 +205,7 @@ def _self_check(plan: Plan, who: Respondent, q: Questions) -> tuple[float, float
                          agree(plan, q, near, who.by_towers(q, near), who.by_predict(q, near), TOLERANCE, complaint, advice))
     return numerical_noise(plan.reading.scale, together, *other), difference
 
-# %% ../nbs/13_engine.ipynb #3775a312
+# %% ../nbs/13_engine.ipynb #dd976397
 @dataclass(frozen=True)
 class Cost:
     "What it takes to answer a plan."
@@ -221,6 +221,7 @@ class Cost:
 
 def duration(seconds: float) -> str: # "40 seconds", "12 minutes", "3.5 hours"
     "A time as a person says it."
+    if seconds < 1: return "a second"
     if seconds < 100: return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7_200 else f"{seconds / 3_600:.1f} hours"
 

@@ -8,9 +8,9 @@ __all__ = ['PAIR_BLOCK', 'FEATURE_ROWS', 'poisson_weights', 'pair_weights', 'boo
            'two_sided', 'equivalence', 'adjusted', 'differences', 'weighted_auroc', 'auroc_bootstrap', 'null_test',
            'calibrated', 'RankTest', 'placebo_test', 'sign_flip', 'variance_components', 'icc21']
 
-# %% ../nbs/16_inference.ipynb #d1481551
+# %% ../nbs/16_inference.ipynb #cd31247f
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 
 import numpy as np
@@ -26,6 +26,7 @@ from isaac.scores import (
     conditions,
     contrast,
     level_sums,
+    levels_of,
     named,
     reasoning_score,
     response_matrix,
@@ -52,7 +53,7 @@ def _check_clusters(clusters: np.ndarray, sequences: np.ndarray) -> None:
     wrong = [Problem("sequence", "cluster", sequence, f"in {n} clusters" if n else "in no cluster") for sequence, n in counts.items() if n != 1]
     if wrong: raise InputError("Every sequence must belong to one cluster", wrong)
 
-# %% ../nbs/16_inference.ipynb #2a7ee0aa
+# %% ../nbs/16_inference.ipynb #6b992c9a
 _Factor = tuple[np.ndarray, np.ndarray] # weights, shape (draws, levels), and the level of every pair
 
 def _factors(drugs: np.ndarray, sequences: np.ndarray, draws: np.ndarray, seed: int, fixed: Sequence[str],
@@ -62,7 +63,7 @@ def _factors(drugs: np.ndarray, sequences: np.ndarray, draws: np.ndarray, seed: 
     second = ("sequence", sequences) if clusters is None else ("cluster", clusters)
     found = []
     for (factor, values), kept in ((("drug", drugs), "drug" in fixed), (second, "sequence" in fixed)):
-        levels, code = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+        levels, code = levels_of(values)
         found.append((np.ones((len(draws), len(levels))) if kept else poisson_weights(levels, draws, factor, seed), code))
     return found
 
@@ -84,22 +85,26 @@ def pair_weights(drugs: np.ndarray,         # drug of every pair, e.g. its SMILE
     factors = _factors(drugs, sequences, draws, seed, fixed, clusters)
     for start in range(0, len(draws), slab): yield _product(factors, slice(start, start + slab), slice(None))
 
-# %% ../nbs/16_inference.ipynb #44b42e03
+# %% ../nbs/16_inference.ipynb #560c62ed
 _Places = list[tuple[np.dtype, slice]] # for every score, in which matrix and in which columns its features lie
 
 def _side_by_side(contrasts: Sequence[Contrast], scores: Sequence[Score]) -> tuple[dict[np.dtype, np.ndarray], list[_Places]]:
     "The features of all scores of all contrasts, one matrix per precision; and where they are."
-    parts, places = {}, []
-    for c in contrasts:
-        made = dict.fromkeys(score.features for score in scores)
-        for features in made:
-            values = features(c)
-            columns = parts.setdefault(values.dtype, [])
-            start = sum(x.shape[1] for x in columns)
-            made[features] = values.dtype, slice(start, start + values.shape[1])
-            columns.append(values)
-        places.append([made[score.features] for score in scores])
-    return {dtype: np.hstack(columns) for dtype, columns in parts.items()}, places
+    each, width, where = list(dict.fromkeys(score.features for score in scores)), {}, []
+    for c in contrasts: # where everything goes is known from one pair, so that nothing lies in memory twice
+        made, one = {}, _pairs_of(c, slice(1))
+        for features in each:
+            values = features(one)
+            start = width.get(values.dtype, 0)
+            made[features], width[values.dtype] = (values.dtype, slice(start, start + values.shape[1])), start + values.shape[1]
+        where.append(made)
+    matrices = {dtype: np.empty((len(contrasts[0].mechanistic), n), dtype) for dtype, n in width.items()}
+    for c, made in zip(contrasts, where, strict=True):
+        for features, (dtype, columns) in made.items(): matrices[dtype][:, columns] = features(c)
+    return matrices, [[made[score.features] for score in scores] for made in where]
+
+def _pairs_of(c: Contrast, rows: slice) -> Contrast:
+    return replace(c, mechanistic=c.mechanistic[rows], control=c.control[rows], binder=None if c.binder is None else c.binder[rows])
 
 # %% ../nbs/16_inference.ipynb #bcb07f1d
 PAIR_BLOCK = 4096 # pairs whose weights are held at once

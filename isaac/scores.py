@@ -7,10 +7,10 @@ __all__ = ['Condition', 'KEYS', 'Weights', 'SHARE', 'reasoning_score', 'log_odds
            'overlap', 'falls_mechanistic', 'signed_mechanistic', 'falls_control', 'signed_control', 'entanglement',
            'collapse', 'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'condition_of',
            'named', 'is_at', 'conditions', 'Support', 'supports', 'Contrast', 'contrast', 'weighted_means', 'Score',
-           'overlap_kde', 'specific', 'level_sums', 'distribution_shift', 'coherence', 'arm_metrics']
+           'overlap_kde', 'levels_of', 'specific', 'level_sums', 'distribution_shift', 'coherence', 'arm_metrics']
 
-# %% ../nbs/15_scores.ipynb #99f71ae9
-from collections.abc import Callable
+# %% ../nbs/15_scores.ipynb #52663530
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -180,21 +180,25 @@ def _hedges(x: np.ndarray, c: Contrast) -> np.ndarray:
 
 separation = Score("C_sep", "Hedges' g between the arms' |Δ|", _moments, _hedges)
 
-# %% ../nbs/15_scores.ipynb #fe67c598
+# %% ../nbs/15_scores.ipynb #7f9ad32a
 BINS = 32 # of the overlaps' histograms, equally many pooled values in each
 
-def _bin_counts(codes: np.ndarray, # bin per pair and draw, shape (pairs, draws)
-               ) -> np.ndarray:    # draws of each pair in each bin, float32 (small integers, so exact), shape (pairs, BINS)
-    "Histogram of every row."
-    flat = (np.arange(len(codes))[:, None] * BINS + codes).ravel()
-    return np.bincount(flat, minlength=len(codes) * BINS).reshape(len(codes), BINS).astype(np.float32)
+def _count(codes: np.ndarray,  # bin per pair and draw, shape (pairs, draws)
+           counts: np.ndarray, # draws of each pair in each bin, shape (pairs, BINS): is filled in
+          ) -> None:
+    "Histogram of every row, some rows at a time, since `bincount` counts in 64 bits."
+    for first in range(0, len(codes), 2**16):
+        rows = codes[first:first + 2**16]
+        flat = (np.arange(len(rows))[:, None] * BINS + rows).ravel()
+        counts[first:first + 2**16] = np.bincount(flat, minlength=len(rows) * BINS).reshape(len(rows), BINS)
 
-# %% ../nbs/15_scores.ipynb #1b70869d
-def _histograms(arms: list[np.ndarray]) -> np.ndarray: # shape (pairs, 2 · BINS)
+def _histograms(arms: list[np.ndarray]) -> np.ndarray: # float32 (small integers, so exact), shape (pairs, 2 · BINS)
     "Counts of both arms' values in common quantile bins, side by side."
-    if arms[0].size == 0: return np.empty((0, 2 * BINS), np.float32)
+    counts = np.empty((len(arms[0]), 2 * BINS), np.float32)
+    if arms[0].size == 0: return counts
     edges = np.unique(np.quantile(np.concatenate(arms, axis=None), np.linspace(0, 1, BINS + 1)[1:-1]))
-    return np.hstack([_bin_counts(np.searchsorted(edges, x)) for x in arms])
+    for i, arm in enumerate(arms): _count(np.searchsorted(edges, arm), counts[:, i * BINS:(i + 1) * BINS])
+    return counts
 
 def _common(x: np.ndarray, c: Contrast) -> np.ndarray:
     return np.minimum(x[..., :BINS], x[..., BINS:]).sum(axis=-1) / c.mechanistic.shape[1]
@@ -254,10 +258,17 @@ SCORES: dict[str, Score] = {score.name: score for score in (
     reasoning_score, log_odds, rs_pair, dominance, separation, overlap, falls_mechanistic, falls_control, signed_mechanistic, signed_control,
     entanglement, collapse, instability)}
 
-# %% ../nbs/15_scores.ipynb #7727c460
+# %% ../nbs/15_scores.ipynb #3dddebdf
+def levels_of(values: Sequence, # texts, or what can be written as such
+             ) -> tuple[np.ndarray, np.ndarray]: # the different ones, sorted; for each value its place among them
+    "The levels of a factor. Only the different texts are ever laid side by side: a million sequences as one array would be gigabytes."
+    code, found = pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)
+    names, place = np.unique(np.array([str(x) for x in found], dtype=str), return_inverse=True)
+    return names, place[code]
+
 def _grid(drugs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]: # place of every row along both sides
     "Where the rows lie on the full grid. Raises `InputError` naming every cell that is missing or there more than once."
-    (names, d), (others, t) = (np.unique(np.asarray(x, dtype=str), return_inverse=True) for x in (drugs, targets))
+    (names, d), (others, t) = map(levels_of, (drugs, targets))
     found = np.bincount(d * len(others) + t, minlength=len(names) * len(others)).reshape(len(names), len(others))
     wrong = [Problem(f"{names[i]} × {others[j]}", "pairs", int(found[i, j]), "missing" if found[i, j] == 0 else "more than once")
              for i, j in np.argwhere(found != 1)]
@@ -280,12 +291,12 @@ def specific(c: Contrast,         # responses of a full grid, in any order
     d, t = _grid(drugs, targets)
     return replace(c, mechanistic=_double_centred(c.mechanistic, d, t), control=_double_centred(c.control, d, t))
 
-# %% ../nbs/15_scores.ipynb #f7da0923
+# %% ../nbs/15_scores.ipynb #28b66ea3
 def level_sums(c: Contrast,
                levels: np.ndarray, # of every row, e.g. its sequence
               ) -> pd.DataFrame:   # level, pairs, m, s, log_odds; sorted by level
     "Sums of m and s over the pairs of each level, and their log odds (±inf where one arm is silent, NaN where both are)."
-    names, code = np.unique(np.asarray(levels, dtype=str), return_inverse=True)
+    names, code = levels_of(levels)
     m, s = (np.bincount(code, x, len(names)) for x in (c.m, c.s))
     with np.errstate(divide="ignore", invalid="ignore"): odds = np.log(m) - np.log(s)
     return pd.DataFrame({"level": names, "pairs": np.bincount(code, minlength=len(names)), "m": m, "s": s, "log_odds": odds})

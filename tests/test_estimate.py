@@ -57,7 +57,7 @@ def test_memory_grows_with_the_plan():
     assert 2.5 < large / small < 3.5
 
 
-@pytest.mark.parametrize("seconds, said", [(12.4, "12 seconds"), (119, "2 minutes"), (7_199, "120 minutes"), (9_000, "2.5 hours")])
+@pytest.mark.parametrize("seconds, said", [(0.2, "a second"), (12.4, "12 seconds"), (119, "2 minutes"), (7_199, "120 minutes"), (9_000, "2.5 hours")])
 def test_duration(seconds, said): assert duration(seconds) == said
 
 
