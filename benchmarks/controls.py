@@ -45,7 +45,7 @@ def ask(study: Path, out: Path, workers: int | None) -> None:
 
 def gather(out: Path) -> dict[str, pd.DataFrame]:
     "The tables of all audits, by kind."
-    found = {name: [] for name in ("scores", "balance", "tests", "calibrated", "specific", "manifold")}
+    found = {name: [] for name in ("scores", "balance", "tests", "calibrated", "specific")}
     for model in MODELS:
         for part in PARTS:
             result = AuditResult.load(out / f"{model}-{part}")
@@ -68,7 +68,7 @@ def main() -> None:
     if not options.quick: ask(options.study, options.out, options.workers)
     tables = gather(options.out)
     options.tables.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items(): table.to_csv(options.tables / f"{name}.csv", index=False)
+    for name, table in tables.items(): table.to_csv(options.tables / f"{name}.csv", index=False, float_format="%.6g")
     rows = tables["scores"].query("score == 'RS' and part in ('controls', 'small')")
     rows = rows[["model", "support", "matching", "dose", "value", "low", "high", "pairs", "status"]]
     print(json.dumps(rows.to_dict("records"), indent=2) if options.json else rows.round(3).to_string(index=False))

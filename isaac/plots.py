@@ -174,12 +174,12 @@ def _empty(sentence: str) -> Chart:
         _say(chart, sentence)
     return chart
 
-# %% ../nbs/18_plots.ipynb #b5cbe58a
+# %% ../nbs/18_plots.ipynb #6f6ae6d7
 def _forest_rows(axes: Axes, rows: pd.DataFrame) -> list[float]: # y of every row
     "Labels: panel headings, then `label`, or dose and matching, of every row."
     ticks, labels, bold, y, at = [], [], [], 0.0, []
-    for panel, group in rows.groupby("panel", sort=False):
-        ticks.append(y); labels.append(panel); bold.append(True)
+    for panel, group in rows.groupby("panel", sort=False): # a heading begins where the plot does, and takes no room from it
+        axes.text(0, y, panel, transform=axes.get_yaxis_transform(), va="center", fontweight="bold", color=INK).set_in_layout(False)
         for row in group.itertuples():
             y += 1
             ticks.append(y); at.append(y); bold.append(row.endpoint == "primary")
@@ -236,10 +236,11 @@ def _forest_alt(rows: pd.DataFrame, score: str, level: float) -> str:
     parts += [f"{n} {status}" for status, n in rows.loc[rows["status"].ne("ok"), "status"].value_counts(sort=False).items()]
     return "; ".join(parts) + "."
 
-# %% ../nbs/18_plots.ipynb #fea5ec38
+# %% ../nbs/18_plots.ipynb #1de141bf
 def _forest_chart(rows: pd.DataFrame, score: str, alt: str) -> Chart:
     "A forest plot as high as its rows and panels need."
-    with canvas(7.5, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
+    beside = rows["note"].str.len().max() if "note" in rows else 0
+    with canvas(7.5 + 0.07 * beside, 0.9 + 0.21 * (len(rows) + 1.4 * rows["panel"].nunique())) as chart:
         chart.alt = alt
         _forest(chart, rows, score)
     return chart
