@@ -4,6 +4,8 @@
     python benchmarks/engine.py --quick            # DeepDTA, 3 targets, few batches of the baselines: a minute
     python benchmarks/engine.py --json             # the JSON alone; it is also written to --out, with a figure beside it
     python benchmarks/engine.py --models deepdta   # some of deepdta, deepconv, tapb
+    python benchmarks/engine.py --pairs grid       # the test fold's pairs, or the grid of all drugs
+    pip install captum                             # is needed, and is no part of the package
 
 The plan is {mask, substitute} × {geometry, domain, uniform} × {5, 20, 100 %} × 20 draws, of a random sample of Davis' targets: with the drugs
 that the published test fold pairs them with, and with all 68. Time per target does not depend on how many targets there are, so the sample

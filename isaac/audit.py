@@ -7,7 +7,7 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 
            'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
            'claim_directory', 'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #fb1001d8
+# %% ../nbs/20_audit.ipynb #6f13bf2d
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -56,6 +56,7 @@ from isaac.scores import (
     condition_of,
     conditions,
     contrast,
+    in_words,
     is_at,
     named,
     overlap_kde,
@@ -589,7 +590,7 @@ def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
     return replace(prior, **kept).check(targets)
 
-# %% ../nbs/20_audit.ipynb #a4c4d144
+# %% ../nbs/20_audit.ipynb #04d51e29
 WHAT_STATUS_MEANS = {"partial": "only partly placed", "homology": "placed by homology to a relative, so its positions are less certain"}
 
 def _doubts(plan: Plan, prior: Prior) -> list[str]:
@@ -601,7 +602,7 @@ def _doubts(plan: Plan, prior: Prior) -> list[str]:
     unseen += [f"{r.matching} at dose {r.dose} edits {r.edited:.1f} of {r.asked:.1f} residues, in both arms alike: {r.targets} targets lack matches"
                for r in lowered_doses(plan).itertuples()]
     asked = set(plan.edits["cell_id"].unique())
-    empty = [" / ".join(named(c).values()) for c in conditions(plan.design) if any(asked.isdisjoint(cells) for cells in arm_cells(plan.cells, *c))]
+    empty = [in_words(c) for c in conditions(plan.design) if any(asked.isdisjoint(cells) for cells in arm_cells(plan.cells, *c))]
     if empty: unseen.append(f"no pair can be asked about under {', '.join(empty)}; common support is that of the other conditions")
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['supported', 'pilot_plan', 'Precision', 'precision', 'Estimate']
 
-# %% ../nbs/16d_estimate.ipynb #3e56d188
+# %% ../nbs/16d_estimate.ipynb #956862dd
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,11 +17,9 @@ from .core import InputError, Problem, hash64, patch_to, random_bits, stream_key
 from .engine import Cost, cost, respond
 from .inference import bootstrap, bootstrap_error
 from .plan import Plan, arm_cells
-from .scores import SCORES, Condition, Contrast, conditions, contrast, named, response_matrix, supports
+from .scores import SCORES, Condition, Contrast, conditions, contrast, in_words, response_matrix, supports
 
-# %% ../nbs/16d_estimate.ipynb #0830508b
-def _said(condition: Condition) -> str: return " / ".join(named(condition).values())
-
+# %% ../nbs/16d_estimate.ipynb #e8235a6f
 def supported(plan: Plan, condition: Condition) -> pd.DataFrame: # rows of plan.pairs
     "The pairs on which an audit will score a condition: those of common support."
     asked = np.full((len(plan.cells), len(plan.pairs)), np.nan, dtype=np.float32)
@@ -35,7 +33,7 @@ def pilot_plan(plan: Plan,
     "The part of a plan that asks one condition, about some sequences of common support. Raises `InputError` where it can be asked of fewer than two."
     pairs, cells = supported(plan, condition), np.concatenate(arm_cells(plan.cells, *condition))
     known = pairs["sequence"].unique()
-    if len(known) < 2: raise InputError(f"{_said(condition)} can be asked about {len(known)} sequences, which is too few for an interval")
+    if len(known) < 2: raise InputError(f"{in_words(condition)} can be asked about {len(known)} sequences, which is too few for an interval")
     chance = random_bits(stream_key("pilot"), np.array([hash64(s) for s in known], dtype=np.uint64))
     chosen = known[np.argsort(chance)[:sequences]]
     pairs = pairs[pairs["sequence"].isin(chosen)].reset_index(drop=True)
@@ -95,7 +93,7 @@ def precision(c: Contrast,          # responses of a pilot
     share = len(set(sequences)) / all_sequences
     return Precision(max(0.0, of_drugs - of_pairs), (a + 2 * of_pairs) * share, b * share, level)
 
-# %% ../nbs/16d_estimate.ipynb #8671f13d
+# %% ../nbs/16d_estimate.ipynb #58138bad
 @dataclass(frozen=True)
 class Estimate:
     "What a plan costs and what it is worth."
@@ -113,7 +111,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.precision is None: return str(self.cost)
-        about, needed = f"{self.score} ({_said(self.condition)})", self.draws_needed
+        about, needed = f"{self.score} ({in_words(self.condition)})", self.draws_needed
         now = f"the interval of {about} will be about {self.precision.width(self.draws):.3f} wide with {self.draws} draws"
         if needed is None: return f"{self.cost}; {now}, and draws alone do not make it {self.width:g}: {self.precision.width(np.inf):.3f} is the end"
         return f"{self.cost}; {now}, and {self.width:g} wide with {needed:,}"
@@ -133,7 +131,7 @@ def estimate(self: Plan,
     condition, design = condition or conditions(self.design)[0], self.design
     if condition not in conditions(design) or score not in SCORES or width is not None and not width > 0:
         raise InputError("There is no such interval", [Problem("option", "condition, score, width", (condition, score, width), "not of this plan")],
-                         f"Conditions are {', '.join(map(_said, conditions(design)))}; scores {', '.join(SCORES)}; a width is above 0")
+                         f"Conditions are {', '.join(map(in_words, conditions(design)))}; scores {', '.join(SCORES)}; a width is above 0")
     price, draws = cost(self, model, chunk), design.repeats * design.intervention_seeds
     if width is None: return Estimate(price, draws, condition, score, None)
     if not self.cells["arm"].eq("mechanistic").any(): raise InputError("A plan without arms has no interval", advice="Leave out the width")

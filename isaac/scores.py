@@ -6,8 +6,9 @@
 __all__ = ['Condition', 'KEYS', 'Weights', 'SHARE', 'reasoning_score', 'log_odds', 'rs_pair', 'dominance', 'separation', 'BINS',
            'overlap', 'falls_mechanistic', 'signed_mechanistic', 'falls_control', 'signed_control', 'entanglement',
            'collapse', 'instability', 'SCORES', 'QUANTILES', 'response_matrix', 'base_predictions', 'condition_of',
-           'named', 'is_at', 'conditions', 'Support', 'supports', 'Contrast', 'contrast', 'weighted_means', 'Score',
-           'overlap_kde', 'levels_of', 'specific', 'level_sums', 'distribution_shift', 'coherence', 'arm_metrics']
+           'named', 'in_words', 'is_at', 'conditions', 'Support', 'supports', 'Contrast', 'contrast', 'weighted_means',
+           'Score', 'overlap_kde', 'levels_of', 'specific', 'level_sums', 'distribution_shift', 'coherence',
+           'arm_metrics']
 
 # %% ../nbs/15_scores.ipynb #52663530
 from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ def base_predictions(plan: Plan, responses: Responses) -> np.ndarray: # shape (p
     base = responses.table[responses.table["cell_id"].eq(0)]
     return base.set_index("pair_id")["value"].loc[plan.pairs["pair_id"]].to_numpy()
 
-# %% ../nbs/15_scores.ipynb #8f9a17fe
+# %% ../nbs/15_scores.ipynb #b2de3c71
 Condition = tuple[str, str, Dose] # operator, matching, dose
 KEYS = ["operator", "matching", "dose"] # the columns that name it in every table
 
@@ -51,6 +52,10 @@ def condition_of(endpoint) -> Condition: # `endpoint`: anything with operator, m
 def named(condition: Condition) -> dict[str, str]:
     "A condition as columns of a table."
     return dict(zip(KEYS, map(str, condition), strict=True))
+
+def in_words(condition: Condition) -> str: # "substitute / geometry / 20"
+    "A condition as messages name it."
+    return " / ".join(named(condition).values())
 
 def is_at(frame: pd.DataFrame, condition: Condition) -> pd.Series: # bool per row
     "Which rows belong to a condition."

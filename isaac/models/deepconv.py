@@ -38,7 +38,7 @@ def morgan(smiles: Sequence[str], # drugs
     bits = [np.unpackbits(p, count=size) for p in packed]
     return np.stack(bits).astype(np.float32) if bits else np.empty((0, size), np.float32)
 
-# %% ../../nbs/models/deepconv.ipynb #fb5d47f7
+# %% ../../nbs/models/deepconv.ipynb #abf6983a
 def _before(conv: nn.Conv1d) -> int: # residues left of the one a window belongs to, as in Keras' same padding
     return (conv.kernel_size[0] - 1) // 2
 
@@ -48,6 +48,7 @@ def _folded(conv: nn.Conv1d, norm: nn.BatchNorm1d) -> torch.Tensor: # for `conv2
     "Filters whose response rises where the normalised one does."
     return (conv.weight * _sign(norm)[:, None, None])[:, :, None].contiguous(memory_format=torch.channels_last)
 
+# %% ../../nbs/models/deepconv.ipynb #a708a3ef
 class ParallelConvolutions(nn.Module):
     "Residues → embedding → convolutions side by side → normalisation, ELU → maximum over the residues of each sequence."
 
