@@ -101,7 +101,7 @@ def _check_finite(plan: Plan, q: Questions, values: np.ndarray) -> None:
                      [Problem(name, "prediction", float(values[i]), "not finite") for i, name in zip(bad, question_names(plan, q, bad), strict=True)],
                      "An audit needs a number for every edited pair")
 
-# %% ../nbs/13_engine.ipynb #dd146c33
+# %% ../nbs/13_engine.ipynb #a660ac2c
 @dataclass(frozen=True, eq=False)
 class Respondent:
     "A model that knows the drugs."
@@ -122,11 +122,16 @@ class Respondent:
         if hasattr(self.model, "encode_edited"): return self.model.encode_edited(targets, parents)
         return self.model.encode_targets(targets)
 
+    def scored(self, codes: Any, drug: np.ndarray, target: np.ndarray) -> np.ndarray: # codes of targets; drug and target of each pair
+        "Predictions, by models that can from all pairs of a drug at once."
+        if hasattr(self.model, "score_crossed"): return self.model.score_crossed(self.codes, codes, drug, target)
+        return self.model.score(self.codes[drug], codes[target])
+
     def by_towers(self, q: Questions, rows: np.ndarray) -> np.ndarray: # `rows` sorted by target
         "Answer questions by encoding each target once."
         wanted, local = np.unique(q.target[rows], return_inverse=True)
         codes = self.encoded([q.targets[i] for i in wanted], [q.parents[i] for i in wanted])
-        return as_numbers(self.model.score(self.codes[q.drug[rows]], codes[local]), len(rows), "score")
+        return as_numbers(self.scored(codes, q.drug[rows], local), len(rows), "score")
 
     def answer(self, q: Questions, rows: np.ndarray) -> np.ndarray:
         "Answer questions by towers where there are any."
@@ -184,7 +189,7 @@ def numerical_noise(scale: str,          # as declared by the model
     spacing = np.spacing(np.float32(np.abs(first).max()))
     return float(max(spacing, *(np.abs(o - first[:len(o)]).max() for o in others)))
 
-# %% ../nbs/13_engine.ipynb #173ae28e
+# %% ../nbs/13_engine.ipynb #e6cd658b
 def _self_check(plan: Plan, who: Respondent, q: Questions) -> tuple[float, float]: # noise, largest relative difference between routes
     "Ask a sample in every way. Raises `IsaacError` when the answers disagree."
     rows = repeated_questions(q)
@@ -199,8 +204,8 @@ def _self_check(plan: Plan, who: Respondent, q: Questions) -> tuple[float, float
     if who.codes is not None:
         other.append(who.by_towers(q, rows))
         complaint = "The model's towers and its predict disagree"
-        advice = "Correct encode_drugs, encode_targets, encode_edited (if there is one) or score, or remove them to audit through predict alone"
-        near = neighbours(q) # edits of the same parents, which some models encode from one another
+        advice = "Correct encode_drugs, encode_targets, score, encode_edited or score_crossed (where there are such), or remove them to audit through predict alone"
+        near = neighbours(q) # edits of the same parents, which some models encode from one another and score together
         difference = max(agree(plan, q, rows, other[1], together, TOLERANCE, complaint, advice),
                          agree(plan, q, near, who.by_towers(q, near), who.by_predict(q, near), TOLERANCE, complaint, advice))
     return numerical_noise(plan.reading.scale, together, *other), difference

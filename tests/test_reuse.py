@@ -1,16 +1,19 @@
 """Codes of edited targets from those of their parents are the codes of the targets, whatever is edited."""
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from isaac.core import IsaacError
 from isaac.engine import Respondent, cut, distinct_questions, respond, steps
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, untrained
 from isaac.models.encoders import Tokens
-from isaac.models.reuse import Runs, maxima, others, runs_that_see
+from isaac.models.reuse import Runs, maxima, met, others, runs_that_see
 from isaac.scan import scan_plan
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWYX"))
@@ -140,3 +143,36 @@ def test_codes_that_are_not_those_of_the_parents_targets_are_found_out():
     rng = np.random.default_rng(0)
     pairs = pd.DataFrame({"pair_id": [0], "drug_id": "d", "target_id": "t", "smiles": "CCO", "sequence": "".join(rng.choice(LETTERS[:20], 300))})
     with pytest.raises(IsaacError, match="encode_edited"): respond(scan_plan(pairs), untrained(Wrong, 0))
+
+
+@settings(max_examples=30, deadline=None)
+@given(drugs=st.integers(1, 4), pairs=st.integers(1, 150), hidden=st.sampled_from([(8,), (16, 8), (16, 8, 4)]), at_once=st.sampled_from([7, 4_096]),
+       seed=st.integers(0, 10**6))
+def test_a_head_without_its_silent_units_says_the_same(drugs, pairs, hidden, at_once, seed):
+    torch.manual_seed(seed)
+    rng, widths = np.random.default_rng(seed), (7, *hidden)
+    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(0.5))]
+    head = nn.Sequential(*layers, nn.Linear(widths[-1], 2)).eval()
+    codes = torch.randn(drugs, 3), torch.randn(50, 4)
+    drug, target = rng.integers(drugs, size=pairs), rng.integers(50, size=pairs)
+    with torch.inference_mode():
+        usual = head(torch.cat([codes[0][drug], codes[1][target]], 1))
+        assert torch.allclose(met(head, *codes, drug, target, at_once), usual, atol=1e-5)
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_broken_head_is_not_mended(broken):
+    model = untrained(DeepDTA, 0)
+    with torch.no_grad(): model.head[0].weight[:] = broken
+    codes, where = (model.encode_drugs(["CCO"]), model.encode_targets(["ACDEFGHIKL" * 3])), np.zeros(30, int)
+    assert not np.isfinite(model.score(codes[0][where], codes[1][where])).any()
+    assert not np.isfinite(model.score_crossed(*codes, where, where)).any()
+
+
+def test_scores_of_all_pairs_of_a_drug_that_are_not_those_of_each_are_found_out():
+    class Wrong(DeepDTA):
+        def score_crossed(self, drug_codes, target_codes, drug, target):
+            return super().score_crossed(drug_codes, target_codes, drug, target) + (0.1 if len(target) > 20 and len(set(drug)) == 1 else 0)
+    rng = np.random.default_rng(0)
+    pairs = pd.DataFrame({"pair_id": [0], "drug_id": "d", "target_id": "t", "smiles": "CCO", "sequence": "".join(rng.choice(LETTERS[:20], 300))})
+    with pytest.raises(IsaacError, match="score_crossed"): respond(scan_plan(pairs), untrained(Wrong, 0))

@@ -5,16 +5,28 @@
 # %% auto #0
 __all__ = ['DeepDTA']
 
-# %% ../../nbs/models/deepdta.ipynb #25a905ee
+# %% ../../nbs/models/deepdta.ipynb #47d6ee94
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
-from .encoders import PROTEIN, SMILES, ConvTower, Tokens, TwoTowerModel, before_last, check_settings, encode_texts, he_initialise
-from .reuse import Windowed, codes_near
+from isaac.models.encoders import (
+    PROTEIN,
+    SMILES,
+    ConvTower,
+    Tokens,
+    TwoTowerModel,
+    before_last,
+    check_settings,
+    encode_texts,
+    he_initialise,
+    predicting,
+)
+from .reuse import Windowed, codes_near, met
 
-# %% ../../nbs/models/deepdta.ipynb #284f2f89
+# %% ../../nbs/models/deepdta.ipynb #8134b126
 class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/isaac-audit/isaac",
               paper_url="https://doi.org/10.1093/bioinformatics/bty593", tags=["drug-target-interaction"]):
     "Two convolutional towers and a dense head (Öztürk et al. 2018)."
@@ -68,3 +80,10 @@ class DeepDTA(TwoTowerModel, library_name="isaac", repo_url="https://github.com/
     def last(self, features: torch.Tensor) -> torch.Tensor: # shape (pairs, 1), in standard units
         "The last layer of the head."
         return self.head[-1](features)
+
+    def score_crossed(self, drug_codes: torch.Tensor, target_codes: torch.Tensor, drug: np.ndarray, target: np.ndarray) -> np.ndarray:
+        "Predictions for pairs, shape (pairs,), without what the head's silent units would have to say; float32, on `scale`."
+        if self.output_mean.device.type != "cpu": return super().score_crossed(drug_codes, target_codes, drug, target)
+        with predicting(self):
+            standard = met(self.head, drug_codes, target_codes, drug, target, self.pairs_at_once)[:, 0]
+            return (standard.float() * self.output_sd + self.output_mean).numpy()

@@ -357,7 +357,7 @@ def loss(self: TwoTowerModel, smiles: Sequence[str], sequences: Sequence[str], d
 def remember_targets(self: TwoTowerModel, sequences: Iterable[str]) -> None: # distinct, unedited
     "Called once before training, with all sequences of the split; for models that keep something costly about them."
 
-# %% ../../nbs/models/encoders.ipynb #cb610990
+# %% ../../nbs/models/encoders.ipynb #2364c05d
 @patch_to(TwoTowerModel)
 def encode_drugs(self: TwoTowerModel, smiles: Sequence[str]): # → codes, rows as given
     "Codes of drugs, without gradients; raises `InputError` for what the model cannot read."
@@ -397,6 +397,16 @@ def score(self: TwoTowerModel,
          ) -> np.ndarray: # float32, shape (pairs,), on `scale`
     "Predictions from codes."
     return _in_steps(self, self.output, drug_codes, target_codes)
+
+@patch_to(TwoTowerModel)
+def score_crossed(self: TwoTowerModel,
+                  drug_codes,         # as from `encode_drugs`
+                  target_codes,       # as from `encode_targets`
+                  drug: np.ndarray,   # which drug's, one per pair
+                  target: np.ndarray, # which target's, one per pair
+                 ) -> np.ndarray:     # float32, shape (pairs,), on `scale`
+    "Predictions for pairs of drugs and targets that occur in many of them; for models that can make use of it."
+    return self.score(drug_codes[drug], target_codes[target])
 
 # %% ../../nbs/models/encoders.ipynb #2d6979b3
 def _of_pairs(self: TwoTowerModel, compute: Callable, smiles: Sequence[str], sequences: Sequence[str]) -> np.ndarray: # first axis = pairs
