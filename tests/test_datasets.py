@@ -1,5 +1,6 @@
 """Datasets: what the published files hold, what is repaired, who may sit on which side of a split, and every kind of bad input."""
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from isaac.core import AMINO_ACIDS, InputError, content_hash
 from isaac.datasets import (
-    KINDS,
+    DRAWN_KINDS,
+    MUTANT_KINDS,
     PANEL_NAMES,
     DTIDataset,
     apply_changes,
@@ -138,7 +140,7 @@ proteins = st.lists(st.text(AMINO_ACIDS, min_size=1, max_size=6), min_size=6, ma
 
 
 @settings(max_examples=30)
-@given(molecules, proteins, st.sampled_from(KINDS), st.integers(0, 2**40))
+@given(molecules, proteins, st.sampled_from(DRAWN_KINDS), st.integers(0, 2**40))
 def test_splits_keep_their_promise(drugs, targets, kind, seed):
     data = dataset(drugs, targets)
     split = data.split(kind, seed, valid_fraction=0.25, test_fraction=0.25)
@@ -154,7 +156,7 @@ def test_splits_keep_their_promise(drugs, targets, kind, seed):
 
 
 @settings(max_examples=30)
-@given(molecules, proteins, st.sampled_from(KINDS), st.randoms(use_true_random=False))
+@given(molecules, proteins, st.sampled_from(DRAWN_KINDS), st.randoms(use_true_random=False))
 def test_splits_and_hashes_do_not_depend_on_the_order_of_rows(drugs, targets, kind, random):
     order = list(range(len(drugs) * len(targets)))
     random.shuffle(order)
@@ -166,7 +168,7 @@ def test_splits_and_hashes_do_not_depend_on_the_order_of_rows(drugs, targets, ki
 def test_the_lot_is_drawn_by_content_not_by_id():
     drugs, targets = ["C" * i for i in range(1, 9)], ["M" * i for i in range(1, 9)]
     one, other = dataset(drugs, targets), dataset(drugs[::-1], targets[::-1])
-    for kind in KINDS:
+    for kind in DRAWN_KINDS:
         assert set(one.split(kind).test.frame.smiles + one.split(kind).test.frame.sequence) == set(
             other.split(kind).test.frame.smiles + other.split(kind).test.frame.sequence)
 
@@ -179,7 +181,7 @@ def test_the_published_test_fold_never_moves(davis):
 
 
 def test_cold_splits_of_davis(davis):
-    for kind in KINDS[1:]:
+    for kind in DRAWN_KINDS[1:]:
         train, valid, test = split = davis.split(kind, seed=5)
         seen = pd.concat([train.frame, valid.frame])
         if kind != "cold-drug": assert not set(test.frame.sequence) & set(seen.sequence)
@@ -192,8 +194,35 @@ GOLDEN = {"warm": "cc84e3f3b56478e4", "cold-drug": "ed5e93ec630d14cc", "cold-tar
 
 def test_golden_splits_of_davis(davis):
     "Were one of these to change, results under the same name and seed would no longer be comparable."
-    golden = {kind: content_hash(*[sorted(part.pairs.pair_id.tolist()) for part in davis.split(kind, seed=0)])[:16] for kind in KINDS}
+    golden = {kind: content_hash(*[sorted(part.pairs.pair_id.tolist()) for part in davis.split(kind, seed=0)])[:16] for kind in DRAWN_KINDS}
     assert golden == GOLDEN
+
+
+@given(st.lists(st.sampled_from(["", "K2R"]), min_size=6, max_size=6), st.sampled_from(MUTANT_KINDS), st.integers(0, 2**40))
+def test_mutants_are_held_out_by_name(mutations, kind, seed):
+    data = dataset(["C", "CC", "CCC"], ["MK" + "A" * i for i in range(6)])
+    genes = [f"g{i // 2}" for i in range(6)]
+    data = replace(data, targets=data.targets.assign(gene=genes, mutation=mutations))
+    out = {g for g, m in zip(genes, mutations, strict=True) if m}
+    mutants = {f"t{i}" for i, m in enumerate(mutations) if m}
+    expected = mutants if kind == "mutants" else {f"t{i}" for i, g in enumerate(genes) if g in out}
+    if not mutants:
+        with pytest.raises(InputError, match="no target of a pair names one"): data.split(kind, seed)
+    elif len(expected) < 6:
+        train, valid, test = split = data.split(kind, seed)
+        assert set(test.pairs.target_id) == expected and split.dropped == 0
+        assert not expected & {*train.pairs.target_id, *valid.pairs.target_id} and len(valid.pairs) == max(1, round(len(train.pairs) / 9))
+
+
+def test_of_davis_every_mutant_is_held_out_and_nothing_like_it_is_learnt(corrected):
+    train, valid, test = split = corrected.split("mutants")
+    mutant = corrected.targets.target_id[corrected.targets.mutation.ne("")]
+    assert set(test.pairs.target_id) == set(mutant) and len(test.pairs) == 55 * 68 and split.dropped == 0
+    known = set(train.frame.sequence) | set(valid.frame.sequence)
+    assert {t for t, s in zip(test.frame.target_id, test.frame.sequence, strict=True) if s in known} == {"FLT3(ITD)"}
+    wider = corrected.split("mutants-and-wild-types")
+    assert set(wider.test.pairs.target_id) - set(mutant) == {"ABL1", "ABL1p", "BRAF", "EGFR", "FGFR3", "FLT3", "KIT", "LRRK2", "MET", "PIK3CA", "RET"}
+    assert not set(wider.test.frame.sequence) & set(wider.train.frame.sequence)
 
 
 def test_a_selection_keeps_ids_order_and_tables(davis):
