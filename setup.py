@@ -9,6 +9,7 @@ config = ConfigParser(delimiters=["="])
 config.read(here / "settings.ini", encoding="utf-8")
 settings = config["DEFAULT"]
 site = settings["doc_host"] + settings["doc_baseurl"]
+extras = {key.removesuffix("_requirements"): settings[key].split() for key in settings if key.endswith("_requirements")}
 
 setup(
     name=settings["lib_name"],
@@ -35,7 +36,7 @@ setup(
     package_data={"isaac": ["configs/**", "templates/**"]},
     include_package_data=False,
     install_requires=settings["requirements"].split(),
-    extras_require={extra: settings[f"{extra}_requirements"].split() for extra in ("esm", "server", "excel", "dask", "ray", "dev")},
+    extras_require=extras,
     python_requires=f">={settings['min_python']}",
     entry_points={"console_scripts": settings["console_scripts"].split()},
     zip_safe=False,

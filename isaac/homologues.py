@@ -94,7 +94,8 @@ def align(a: Words, b: Words,
     diagonals, count = np.unique(hits[:, 0] - hits[:, 1], return_counts=True)
     there = hits[hits[:, 0] - hits[:, 1] == diagonals[count.argmax()]]
     seed = tuple(map(int, np.sort(there, axis=0)[len(there) // 2]))
-    found = align_local_gapped(a.residues, b.residues, SubstitutionMatrix.std_protein_matrix(), seed, DROP, GAPS, max_number=1)[0]
+    found = align_local_gapped(a.residues, b.residues, matrix=SubstitutionMatrix.std_protein_matrix(), seed=seed, threshold=DROP, gap_penalty=GAPS,
+                               max_number=1)[0] # by name: biotite 2 has them in another order
     return (LAMBDA * found.score - np.log(K)) / np.log(2), found.trace[(found.trace >= 0).all(axis=1)]
 
 # %% ../nbs/10b_homologues.ipynb #8b4cd296
