@@ -6,11 +6,12 @@
 __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dataset', 'Sequences', 'Threshold', 'OnError',
            'Scale', 'MaxTargetLength', 'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior',
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
-           'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'exit_code', 'Commands',
-           'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
-           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings',
-           'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate',
-           'show_preview', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'Sample', 'Draw', 'Tables',
+           'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch',
+           'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline',
+           'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan',
+           'score', 'validate', 'show_preview', 'print_unasked', 'curves', 'study', 'print_comparison',
+           'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -645,6 +646,65 @@ def show_preview(look, most: int = 100, err: bool = False) -> None: # a `Preview
     if look.problems: print_table(look.table.astype(str)[:most], f"{len(look.problems):,} problems", err)
     if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: isaac validate --json lists all of them.", err=err)
     if not look.problems: typer.echo("No problems.", err=err)
+
+# %% ../nbs/23_cli.ipynb #545066dd
+Sample = Annotated[int | None, typer.Option(min=2, help="Ask of so many of these pairs, drawn at random.", show_default="all")]
+Draw = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
+Tables = Annotated[Path | None, typer.Option(help="Folder for tables and figure.", show_default="none written")]
+
+def _sampled(data, n: int | None, seed: int): # → a data set
+    "So many pairs at random."
+    from isaac.core import random_bits, stream_key
+    if n is None or n >= len(data.pairs): return data
+    ids = data.pairs["pair_id"].to_numpy()
+    return data.select(ids[random_bits(stream_key("sample", seed), ids).argsort(kind="stable")[:n]])
+
+def _write(out: Path, tables: dict, chart=None) -> None: # frames by name; an `isaac.plots.Chart`
+    "Write tables as CSV and a figure as SVG, and name the files."
+    from isaac.core import atomic_path
+    from isaac.plots import to_svg
+    texts = {f"{name}.csv": table.to_csv(index=False) for name, table in tables.items()} | ({"figure.svg": to_svg(chart)} if chart else {})
+    for name, text in texts.items():
+        with atomic_path(out / name) as temporary: Path(temporary).write_text(text, encoding="utf-8")
+    typer.echo(f"Written: {', '.join(str(out / name) for name in texts)}", err=True)
+
+def print_unasked(plan) -> None: # a `Plan`
+    "What could not be asked and why, in pairs, on standard error."
+    for reason, n in plan.unauditable.groupby("reason")["pairs"].sum().sort_values(ascending=False)[:5].items():
+        typer.echo(f"Not asked: {n:,} pairs, {reason}.", err=True)
+
+# %% ../nbs/23_cli.ipynb #ce4942ab
+@app.command()
+@reads_tables
+def curves(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+           table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot", matchings: Matchings = ["geometry"], # noqa: B006
+           shares: Annotated[list[str], typer.Option(help="Of what is to be masked, percentages.")] = [",".join(f"{n}%" for n in range(10, 101, 10))], # noqa: B006
+           repeats: Repeats = 3, seed: Draw = 0, flank: Annotated[int, typer.Option(min=0, help="Residues kept on either side of the prior's.")] = 5,
+           sample: Sample = None, min_prior: MinPrior = 10, alphabet: Letters = "protein",
+           draws: Annotated[int, typer.Option(min=2, help="Bootstrap worlds of the intervals.")] = 1_000,
+           scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+           device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Follow a model's accuracy as ever more of the pocket, of its control and of everything else is masked.
+
+    Example: [bold]isaac curves runs/davis/deepdta/seed0 --out runs/curves[/]
+
+    Example: [bold]isaac curves runs/davis/tapb/seed0 --sample 1500 --repeats 1[/]"""
+    from isaac.curves import curves as follow
+    from isaac.curves import curves_figure
+    from isaac.studies import PriorChoice, load_prior
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    placed = load_prior(PriorChoice(name=prior, source=prior_source), data.targets, alphabet)
+    asked, found = follow(predictor, _sampled(_audited(data, trained, "auto"), sample, seed), placed, several(matchings), map(str, several(shares)),
+                          repeats, seed, flank, min_prior, alphabet, progress=not quiet, draws=draws)
+    if out: _write(out, found.tables() | {"unauditable": asked.unauditable}, curves_figure(found.points))
+    if json: return print_json(found.tables() | {"unauditable": asked.unauditable})
+    print_unasked(asked)
+    ends = found.points[found.points["share"].isin([0, found.points["share"].max()])]
+    print_table(ends.drop(columns=["low", "high"]).pivot_table(index=["question", "matching", "arm", "share", "masked", "pairs"], columns="metric",
+                                                               values="value", sort=False).reset_index(), "Accuracy at both ends")
+    print_table(found.areas, "Areas under the curves; difference: prior minus control")
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()
