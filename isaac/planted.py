@@ -6,8 +6,8 @@
 __all__ = ['SCAFFOLDS', 'PHARMACOPHORE', 'DECORATIONS', 'CARRIED', 'MOST_DRUGS', 'RUNS', 'SITES', 'SITE', 'SLIPS', 'LETTERS',
            'MEAN', 'BINDS', 'TRUTH_COLUMNS', 'PlantedOptions', 'grow_drugs', 'coin_words', 'write_region', 'follow',
            'draw_states', 'information', 'Layout', 'lay_out', 'grow_family', 'standardized', 'mixed_signal',
-           'noisy_affinities', 'Planted', 'plant', 'as_ranges', 'planted_prior', 'Reader', 'rewrite', 'Reliance',
-           'true_reliance', 'rank_correlation', 'reliance_chart']
+           'noisy_affinities', 'Planted', 'plant', 'as_ranges', 'planted_prior', 'Reader', 'region_effects',
+           'planted_mutants', 'rewrite', 'Reliance', 'true_reliance', 'rank_correlation', 'reliance_chart']
 
 # %% ../nbs/21b_planted.ipynb #de25e798
 from collections.abc import Sequence
@@ -282,6 +282,55 @@ class Reader:
         carried = np.array([[group in s for group in PHARMACOPHORE.values()] for s in smiles])
         pocket, other = (np.array([read[s][region] for s in sequences]) for region in (0, 1))
         return (carried * (np.sqrt(1 - self.shortcut) * pocket + np.sqrt(self.shortcut) * other)).sum(axis=1)
+
+# %% ../nbs/21b_planted.ipynb #1495bcbd
+def region_effects(planted: Planted) -> np.ndarray: # units of the affinity, shape (2,): pocket, shortcut
+    "What a carried group's site adds to the affinity where its state is right."
+    data, rho = planted.dataset, planted.options.shortcut
+    carried = data.drugs[list(PHARMACOPHORE)].to_numpy()
+    sums = np.stack([(carried @ np.where(planted.states[:, region], 1.0, -1.0).T).ravel() for region in (0, 1)], axis=1)
+    signal = mixed_signal(carried, planted.states, rho).ravel()
+    per_unit = np.linalg.lstsq(sums - sums.mean(axis=0), signal, rcond=None)[0]
+    return per_unit * float((data.pairs.affinity.to_numpy() * signal).mean()) # of a signal with mean 0 and variance 1
+
+# %% ../nbs/21b_planted.ipynb #de612e81
+def planted_mutants(planted: Planted,
+                    wild_types: int = 24,  # targets that get three mutants each: of pocket, shortcut and background
+                    seed: int = 0,
+                   ) -> DTIDataset:        # wild types and mutants with every drug; targets also have gene, mutation, rewritten
+    "Mutants with the affinities that the generator would give them, but for new noise."
+    data, effects, rows, changes = planted.dataset, region_effects(planted), [], []
+    carried = data.drugs[list(PHARMACOPHORE)].to_numpy()
+    for t in np.sort(_shuffled(range(len(data.targets)), seed, "wild types")[:wild_types]):
+        wild, letters = data.targets.target_id[t], to_letters(data.targets.sequence[t])
+        key = stream_key("planted", "mutants", seed, wild)
+        rows.append((wild, data.targets.sequence[t], wild, "", ""))
+        changes.append(np.zeros(len(carried)))
+        for kind, rewritten in (("pocket", 0), ("shortcut", 1), ("background", None)):
+            site = int(random_bits(stream_key(key, kind), 0) % np.uint64(SITES))
+            if rewritten is None: places, new = _other_background(planted, t, RUNS[site], key)
+            else:
+                places, state = planted.places[t, rewritten][site == SITE], bool(planted.states[t, rewritten, site])
+                new = planted.words[rewritten, int(not state)][site == SITE]
+            changes.append(np.zeros(len(carried)) if rewritten is None else carried[:, site] * effects[rewritten] * (-2 if state else 2))
+            mutant, named = letters.copy(), [f"{chr(letters[i])}{i + 1}{chr(a)}" for i, a in zip(places, new, strict=True) if letters[i] != a]
+            mutant[places] = new
+            rows.append((f"{wild}-{kind}", *to_strings(mutant[None]), wild, " ".join(named), kind))
+    targets = pd.DataFrame(rows, columns=["target_id", "sequence", "gene", "mutation", "rewritten"])
+    base = data.pairs.pivot(index="drug_id", columns="target_id", values="affinity").loc[data.drugs.drug_id, targets.gene].to_numpy()
+    pairs = pd.MultiIndex.from_product([data.drugs.drug_id, targets.target_id], names=["drug_id", "target_id"]).to_frame(index=False)
+    pairs = pairs.assign(pair_id=np.arange(len(pairs)), affinity=(base + np.column_stack(changes)).ravel().round(3), censored=False, fold="")
+    return DTIDataset(f"{data.name}, mutants", data.drugs, targets, pairs, data.scale, data.threshold)
+
+def _other_background(planted: Planted, target: int, residues: int, key: np.uint64) -> tuple[np.ndarray, np.ndarray]: # 0-based residues, new letters
+    "Residues of neither region, in one run, each with another letter."
+    letters = to_letters(planted.dataset.targets.sequence[target])
+    taken = np.zeros(len(letters), bool)
+    taken[planted.places[target].ravel()] = True
+    free = np.flatnonzero(~np.lib.stride_tricks.sliding_window_view(taken, residues).any(axis=1))
+    places = free[int(random_bits(stream_key(key, "place"), 0) % np.uint64(len(free)))] + np.arange(residues)
+    shift = 1 + (random_uniform(stream_key(key, "letters"), np.arange(residues)) * 19).astype(int)
+    return places, LETTERS[(np.searchsorted(LETTERS, letters[places]) + shift) % 20]
 
 # %% ../nbs/21b_planted.ipynb #5a7bc357
 def rewrite(planted: Planted,
