@@ -1,11 +1,13 @@
 "`from isaac.all import *`: everything people hold in their hands, under one roof."
 
+from isaac.attribution import attribute, disagreements, pair_scores, segment_table, witness_table
 from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, find_runs
 from isaac.balance import balance_table, lowered_doses, mask_note
 from isaac.checks import CheckReport, check_predictor
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
 from isaac.comparison import Comparison, compare
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
+from isaac.curves import Curves, curve_tables, curves
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
