@@ -21,13 +21,13 @@ from .datasets import DTIDataset
 from .priors import COVERAGE_COLUMNS, OTHERS_COLUMNS, SEGMENT_OF, KlifsPocket, Prior
 from .sources import klifs_structures
 
-# %% ../nbs/05c_contacts.ipynb #6c2b4d98
+# %% ../nbs/05c_contacts.ipynb #f90f87f2
 @cache
 def ligand_keys() -> pd.DataFrame: # code, inchikey, form ("" or what the component is of the drug), source
     "The ligands of KLIFS' structures by InChIKey, with those that are a drug in another form."
     folder = resources.files("isaac") / "data"
     tables = [pd.read_csv(folder / name, dtype=str, keep_default_na=False) for name in ("ligands.csv", "ligand_forms.csv")]
-    return pd.concat(tables, ignore_index=True).fillna({"form": "", "source": "wwPDB Chemical Component Dictionary"})[["code", "inchikey", "form", "source"]]
+    return pd.concat(tables, ignore_index=True).fillna({"form": "", "source": "wwPDB Chemical Component Dictionary"})
 
 # %% ../nbs/05c_contacts.ipynb #0ba9b6e2
 def inchikey(mol) -> str: # an RDKit molecule

@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['MODES', 'MODE_COLUMNS', 'mode_problems', 'binding_modes', 'klifs_conformations', 'cited_entries']
 
-# %% ../nbs/05d_modes.ipynb #d4268442
+# %% ../nbs/05d_modes.ipynb #5b5f8790
 from functools import cache
 from importlib import resources
 
+import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem
 
-# %% ../nbs/05d_modes.ipynb #3c0db5e8
+# %% ../nbs/05d_modes.ipynb #b7298cc1
 MODES = ("I", "I½", "II", "allosteric", "covalent", "unknown")
 MODE_COLUMNS = ["drug_id", "name", "mode", "source"]
 
@@ -21,10 +22,10 @@ def mode_problems(table: pd.DataFrame) -> list[Problem]:
     "What in a table of modes cannot be used."
     missing = [Problem("table", "columns", c, "missing") for c in MODE_COLUMNS if c not in table]
     if missing: return missing
-    where = [f"row {i}, drug {d}" for i, d in enumerate(table["drug_id"])]
-    return [*(Problem(w, "drug_id", d, "named twice") for w, d, again in zip(where, table["drug_id"], table["drug_id"].duplicated(), strict=True) if again),
-            *(Problem(w, "mode", m, f"not {', '.join(MODES)}") for w, m in zip(where, table["mode"], strict=True) if m not in MODES),
-            *(Problem(w, "source", s, "empty") for w, s in zip(where, table["source"], strict=True) if not isinstance(s, str) or not s.strip())]
+    checks = {"drug_id": (table["drug_id"].duplicated(), "named twice"), "mode": (~table["mode"].isin(MODES), f"not {', '.join(MODES)}"),
+              "source": (table["source"].map(lambda s: not isinstance(s, str) or not s.strip()), "empty")}
+    return [Problem(f"row {i}, drug {table['drug_id'].iloc[i]}", name, table[name].iloc[i], reason)
+            for name, (wrong, reason) in checks.items() for i in np.flatnonzero(wrong)]
 
 @cache
 def _davis_modes() -> pd.DataFrame:
@@ -37,7 +38,7 @@ def binding_modes(table: pd.DataFrame | None = None, # one of your own; None: th
     if wrong := mode_problems(table): raise InputError(f"{len(wrong):,} entries of the binding modes are unusable", wrong)
     return table[MODE_COLUMNS].copy()
 
-# %% ../nbs/05d_modes.ipynb #75ff5bb6
+# %% ../nbs/05d_modes.ipynb #d510b1b4
 def klifs_conformations() -> pd.DataFrame: # pdb, code, kinase, dfg, helix; one row per entry, ligand and conformation
     "DFG motif and αC helix of KLIFS' structures with a ligand in the pocket (October 2020)."
     from isaac.sources import fetch
@@ -47,5 +48,6 @@ def klifs_conformations() -> pd.DataFrame: # pdb, code, kinase, dfg, helix; one 
 
 def cited_entries(modes: pd.DataFrame) -> pd.DataFrame: # drug_id, mode, pdb (lower case)
     "The PDB entries that sources name."
-    found = modes.assign(pdb=modes["source"].str.findall(r"(?<=PDB )[0-9][A-Z0-9]{3}|(?<=and )[0-9][A-Z0-9]{3}(?= \()")).explode("pdb").dropna(subset="pdb")
+    entries = modes["source"].str.findall(r"(?<=PDB )[0-9][A-Z0-9]{3}|(?<=and )[0-9][A-Z0-9]{3}(?= \()")
+    found = modes.assign(pdb=entries).explode("pdb").dropna(subset="pdb")
     return found.assign(pdb=found["pdb"].str.lower())[["drug_id", "mode", "pdb"]].reset_index(drop=True)
