@@ -130,7 +130,7 @@ def make_cells(design: Design) -> pd.DataFrame: # cell_id, arm, operator, matchi
     cells.insert(0, "cell_id", np.arange(len(cells), dtype=np.int32))
     return cells
 
-# %% ../nbs/12_plan.ipynb #458940e6
+# %% ../nbs/12_plan.ipynb #244deb7c
 def arm_cells(cells: pd.DataFrame,     # of a plan
               operator: str, matching: str, dose: Dose, # which condition
               seed: int | None = None, # of one intervention seed only
@@ -138,7 +138,7 @@ def arm_cells(cells: pd.DataFrame,     # of a plan
     "The two arms of one condition."
     chosen = cells[cells["operator"].eq(operator) & cells["dose"].eq(str(dose)) & (cells["seed"].eq(seed) if seed is not None else True)]
     arm = {key: rows.to_numpy() for key, rows in chosen.groupby(["arm", "matching"])["cell_id"]}
-    return arm.get(("mechanistic", matching), arm["mechanistic", "none"]), arm["control", matching]
+    return arm["mechanistic", matching if ("mechanistic", matching) in arm else "none"], arm["control", matching]
 
 # %% ../nbs/12_plan.ipynb #5f98dd37
 def variant_ids(side: str,             # "target" or "drug"
