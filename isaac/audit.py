@@ -7,14 +7,14 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 
            'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
            'claim_directory', 'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
 
-# %% ../nbs/20_audit.ipynb #6f13bf2d
+# %% ../nbs/20_audit.ipynb #fbd62d3d
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ from isaac.core import (
     write_json,
 )
 from .datasets import DTIDataset
-from .engine import TOLERANCE, Responses, respond
+from .engine import CHUNK, TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, score_interval, specific_scores
 from .manifold import Penultimate, manifold_notes, off_manifold
 from .matching import LOWERING
@@ -77,7 +77,7 @@ class Endpoint(BaseModel):
     dose: Dose
     score: str = "RS"
 
-# %% ../nbs/20_audit.ipynb #3f2f76bd
+# %% ../nbs/20_audit.ipynb #61a21c6c
 class AuditConfig(Design):
     "Everything that decides an audit's numbers."
     primary: Endpoint | None = None        # None: the first operator and matching, dose 20 if planned (else the first), RS
@@ -85,7 +85,7 @@ class AuditConfig(Design):
     level: float = 0.95                    # of the confidence intervals
     fixed_factors: tuple[str, ...] = ()    # factors not resampled: "drug", "sequence"
     binder_threshold: float | None = None  # measured affinity from which a pair binds; None: the data set's own
-    chunk: int = 256                       # distinct targets encoded per step; another value changes no score beyond 1e-5
+    chunk: int | Literal["tuned"] = CHUNK  # distinct targets encoded per step, or "tuned" by a short timing; no score changes beyond 1e-5
     family: tuple[Endpoint, ...] = ()      # conditions that are tested beside the primary one; p values are adjusted for all of them
     placebos: int = 0                      # placements of placebo priors per target at each tested condition; 200 is thorough, 0 none
     initialisations: int = 0               # untrained copies of the network to test against; 20 are a fair number, 0 none
@@ -105,7 +105,7 @@ class AuditConfig(Design):
         wrong += [f"{name} must be 0 or several" for name in ("placebos", "initialisations") if getattr(self, name) < 0 or getattr(self, name) == 1]
         if not 0 < self.level < 1: wrong.append(f"level {self.level} is not between 0 and 1")
         if self.bootstrap_draws < 100: wrong.append(f"{self.bootstrap_draws} bootstrap draws are fewer than 100")
-        if self.chunk < 1: wrong.append("chunk must be 1 or more")
+        if self.chunk != "tuned" and self.chunk < 1: wrong.append("chunk must be 1 or more")
         if self.fixed_factors not in ((), ("drug",), ("sequence",)): wrong.append(f"fixed factors {self.fixed_factors} are not one of drug, sequence")
         if wrong: raise ValueError("; ".join(wrong))
         return self

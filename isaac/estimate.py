@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['supported', 'pilot_plan', 'Precision', 'precision', 'Estimate']
 
-# %% ../nbs/16d_estimate.ipynb #956862dd
+# %% ../nbs/16d_estimate.ipynb #994a5fbf
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem, hash64, patch_to, random_bits, stream_key
-from .engine import Cost, cost, respond
+from .engine import CHUNK, Chunk, Cost, cost, respond
 from .inference import bootstrap, bootstrap_error
 from .plan import Plan, arm_cells
 from .scores import SCORES, Condition, Contrast, conditions, contrast, in_words, response_matrix, supports
@@ -93,7 +93,7 @@ def precision(c: Contrast,          # responses of a pilot
     share = len(set(sequences)) / all_sequences
     return Precision(max(0.0, of_drugs - of_pairs), (a + 2 * of_pairs) * share, b * share, level)
 
-# %% ../nbs/16d_estimate.ipynb #58138bad
+# %% ../nbs/16d_estimate.ipynb #783476e0
 @dataclass(frozen=True)
 class Estimate:
     "What a plan costs and what it is worth."
@@ -125,7 +125,7 @@ def estimate(self: Plan,
              sequences: int = 48,               # of the pilot, at most
              fixed: Sequence[str] = (),         # factors not resampled, as in `AuditConfig.fixed_factors`
              level: float = 0.95,               # of the interval
-             chunk: int = 256,                  # as for `respond`
+             chunk: Chunk = CHUNK,              # as for `respond`
             ) -> Estimate:
     "What an audit will cost, and how many draws it needs. Asks the model a small part of the plan, or with `width` also a pilot."
     condition, design = condition or conditions(self.design)[0], self.design

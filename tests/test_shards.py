@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from isaac import shards
 from isaac.audit import audit, find_runs
-from isaac.core import InputError, IsaacError
+from isaac.core import InputError, IsaacError, write_json
 from isaac.engine import cut, distinct_questions, respond
 from isaac.models import DeepDTA
 from isaac.models.encoders import untrained
@@ -216,12 +216,12 @@ class Peculiar(Exception):
     def __init__(self, one, two): super().__init__(f"{one} and {two}")
 
 
-@pytest.mark.parametrize("error,raised,text", [(ArithmeticError("so it says"), ArithmeticError, "so it says"),
-                                               (Peculiar("this", "that"), IsaacError, "Peculiar: this and that")])
-def test_what_a_model_raises_in_a_worker_is_raised_here(plan, error, raised, text):
+@pytest.mark.parametrize("kind,given,raised,text", [(ArithmeticError, ["so it says"], ArithmeticError, "so it says"),
+                                                    (Peculiar, ["this", "that"], IsaacError, "Peculiar: this and that")])
+def test_what_a_model_raises_in_a_worker_is_raised_here(plan, kind, given, raised, text):
     home = os.getpid()
     def fails(smiles, sequences):
-        if os.getpid() != home: raise error
+        if os.getpid() != home: raise kind(*given)
         return [t.count("K") for t in sequences]
     with sharing(2), pytest.raises(raised, match=f"^{text}$") as caught: respond(plan, fails)
     assert "in fails" in str(caught.value.__cause__) # where in the model's code
@@ -275,3 +275,14 @@ def test_a_full_disk_says_so_and_keeps_what_is_there(plan, tmp_path, monkeypatch
     again = respond(plan, Weighing(), chunk=4, keep=tmp_path)
     assert again.account["kept"] > 0 and again.table.equals(respond(plan, Weighing(), chunk=4).table)
     assert not [p for p in tmp_path.glob("*/.*")]
+
+
+def test_a_tuned_step_is_noted_and_kept(tmp_path, plan):
+    with pytest.raises(InputError, match="chunk.*'best'.*neither 1 or more nor 'tuned'"): respond(plan, Weighing(), chunk="best")
+    first = respond(plan, Weighing(), chunk="tuned", keep=tmp_path)
+    assert first.account["chunk"] == 256 and first.table.equals(respond(plan, Weighing()).table) # too few targets to tune for
+    note, = tmp_path.glob("*.json")
+    write_json(note, {"chunk": 7}) # as another machine may have found
+    other = respond(plan, Weighing(), chunk="tuned", keep=tmp_path)
+    assert other.account["chunk"] == 7 and other.account["kept"] == 0
+    assert respond(plan, Weighing(), chunk="tuned", keep=tmp_path).account["kept"] == other.account["predicted"]
