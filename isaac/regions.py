@@ -8,7 +8,7 @@ __all__ = ['REST', 'SWAPPED', 'ALIGNED', 'CONTACT_DESIGN', 'SEGMENT_DESIGN', 'Co
            'aligned_drugs', 'RegionAudit', 'contact_audit', 'segments_of', 'mode_excess', 'segment_audit',
            'segment_figure']
 
-# %% ../nbs/22i_regions.ipynb #d8ce0f5d
+# %% ../nbs/22i_regions.ipynb #4c38050e
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -23,6 +23,7 @@ from .core import InputError, Problem, hash64, random_bits, stream_key
 from .datasets import DTIDataset
 from .engine import Responses, respond
 from .inference import bootstrap, score_interval
+from .modes import MODES
 from .plan import Design, Plan, arm_cells, make_plan
 from .predictors import Reading, as_predictor, reading, visible_range
 from .priors import COVERAGE_COLUMNS, OTHERS_COLUMNS, SEGMENTS, TABLE_COLUMNS, Prior
@@ -183,9 +184,9 @@ def aligned_drugs(pairs: pd.DataFrame, contacts: Mapping[tuple, np.ndarray],
             theirs = np.array(sorted(place[target][p] for p in usual[other] if p in place[target]), dtype=np.int64)
             yield Comparison(pair, ALIGNED, f"{drug} not {other}", *exclusive(contacts[drug, target], theirs, sequence, seed))
 
-# %% ../nbs/22i_regions.ipynb #aef2cdca
+# %% ../nbs/22i_regions.ipynb #1b6542de
 CONTACT_DESIGN = Design(operators=("substitute", "mask"), matchings=("uniform", "composition"), doses=("100%",), repeats=3,
-                        intervention_seeds=1, min_prior=3)
+                        intervention_seeds=1, min_prior=1)
 
 @dataclass(frozen=True, eq=False)
 class RegionAudit:
@@ -196,12 +197,9 @@ class RegionAudit:
     plan: Plan
     responses: Responses
 
-    def save(self, folder: str | Path) -> Path:
-        "Write the tables as CSV."
-        from isaac.core import atomic_path
-        for name in ("scores", "pairs", "unasked"):
-            with atomic_path(Path(folder, f"{name}.csv")) as temporary: getattr(self, name).to_csv(temporary, index=False)
-        return Path(folder)
+    def tables(self) -> dict[str, pd.DataFrame]:
+        "The frames by name."
+        return {name: getattr(self, name) for name in ("scores", "pairs", "unasked")}
 
     def _repr_html_(self) -> str: return self.scores.round(3).to_html(index=False, border=0)
 
@@ -318,21 +316,26 @@ def segment_audit(model: Any,            # as for `audit`
     scores = scores.sort_values(["operator", "region", "mode"], key=lambda c: c.map(order) if c.name == "region" else c, ignore_index=True)
     return RegionAudit(scores, _comparison_table(plan, responses), _unasked(plan), plan, responses)
 
-# %% ../nbs/22i_regions.ipynb #edd5e36f
+# %% ../nbs/22i_regions.ipynb #06fa3d15
 def segment_figure(scores: pd.DataFrame, # of a `segment_audit`, one model and operator
                    title: str = "",
-                  ):                     # a matplotlib figure
+                  ):                     # an `isaac.plots.Chart`
     "RS of every segment by binding mode, with intervals."
     import seaborn as sns
-    from matplotlib.figure import Figure
-    order, modes = [name for name, _, _ in SEGMENTS], [m for m in ("I", "I½", "II", "allosteric", "covalent") if m in set(scores["mode"])]
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for i, (mode, colour) in enumerate(zip(modes, sns.color_palette("colorblind"), strict=False)):
-        rows = scores[scores["mode"].eq(mode)].set_index("region").reindex(order)
-        x = np.arange(len(order)) + (i - (len(modes) - 1) / 2) * 0.14
-        axes.errorbar(x, rows["RS"], [rows["RS"] - rows["low"], rows["high"] - rows["RS"]], fmt="o", ms=4, lw=1, color=colour, label=mode)
-    axes.axhline(0.5, color="0.6", lw=1, ls=":")
-    axes.set(xticks=np.arange(len(order)), xticklabels=order, ylim=(0, 1), ylabel="RS within the pocket", title=title)
-    axes.legend(title="binding mode", ncols=len(modes), loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
-    return figure
+
+    from isaac.plots import MUTED, canvas
+    order, modes = [name for name, _, _ in SEGMENTS], [m for m in MODES if m in set(scores["mode"]) - {"unknown"}]
+    with canvas(9, 3.4) as chart:
+        axes = chart.subplots()
+        for i, (mode, colour) in enumerate(zip(modes, sns.color_palette("colorblind"), strict=False)):
+            rows = scores[scores["mode"].eq(mode)].set_index("region").reindex(order)
+            ends = np.clip([rows["RS"] - rows["low"], rows["high"] - rows["RS"]], 0, None)
+            place = np.arange(len(order)) + (i - (len(modes) - 1) / 2) * 0.15
+            axes.errorbar(place, rows["RS"], ends, fmt="o", ms=3.5, lw=1, color=colour, label=mode)
+        axes.axhline(0.5, color=MUTED, lw=0.8, ls=":")
+        axes.set(xticks=np.arange(len(order)), xticklabels=order, ylim=(0, 1), ylabel="RS within the pocket", title=title)
+        chart.legend(title="binding mode of the drug", ncols=len(modes), loc="outside lower center")
+        strongest = scores[scores["mode"].isin(modes)].nlargest(3, "RS")
+        named_ones = "; ".join(f"{r.region} with {r.mode}: {r.RS:.2f}" for r in strongest.itertuples())
+        chart.alt = f"RS of {len(order)} pocket segments for drugs of {len(modes)} binding modes. Highest: {named_ones}."
+    return chart
