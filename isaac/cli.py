@@ -7,11 +7,11 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'Scale', 'MaxTargetLength', 'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior',
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
            'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'Sample', 'Draw', 'Tables',
-           'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch',
-           'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline',
+           'DrawsPer', 'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options', 'reads_tables',
+           'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline',
            'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan',
-           'score', 'validate', 'show_preview', 'print_unasked', 'curves', 'study', 'print_comparison',
-           'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'score', 'validate', 'show_preview', 'print_unasked', 'curves', 'show_regions', 'contacts', 'segments',
+           'attribute', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -647,17 +647,23 @@ def show_preview(look, most: int = 100, err: bool = False) -> None: # a `Preview
     if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: isaac validate --json lists all of them.", err=err)
     if not look.problems: typer.echo("No problems.", err=err)
 
-# %% ../nbs/23_cli.ipynb #545066dd
+# %% ../nbs/23_cli.ipynb #8f65da6c
 Sample = Annotated[int | None, typer.Option(min=2, help="Ask of so many of these pairs, drawn at random.", show_default="all")]
 Draw = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
 Tables = Annotated[Path | None, typer.Option(help="Folder for tables and figure.", show_default="none written")]
 
-def _sampled(data, n: int | None, seed: int): # → a data set
+def _sampled(data, n: int | None, seed: int, targets: int | None = None): # → a data set; `targets`: of so many targets
     "So many pairs at random."
-    from isaac.core import random_bits, stream_key
-    if n is None or n >= len(data.pairs): return data
+    import numpy as np
+
+    from isaac.core import hash64, random_bits, stream_key
+    first = lambda keys, n: random_bits(stream_key("sample", seed), keys).argsort(kind="stable")[:n]
+    if targets is not None:
+        names = data.pairs["target_id"].unique()
+        kept = names[first(np.array([hash64(name) for name in names], dtype=np.uint64), targets)]
+        data = data.select(data.pairs["pair_id"][data.pairs["target_id"].isin(kept)])
     ids = data.pairs["pair_id"].to_numpy()
-    return data.select(ids[random_bits(stream_key("sample", seed), ids).argsort(kind="stable")[:n]])
+    return data if n is None or n >= len(ids) else data.select(ids[first(ids, n)])
 
 def _write(out: Path, tables: dict, chart=None) -> None: # frames by name; an `isaac.plots.Chart`
     "Write tables as CSV and a figure as SVG, and name the files."
@@ -705,6 +711,115 @@ def curves(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpo
     print_table(ends.drop(columns=["low", "high"]).pivot_table(index=["question", "matching", "arm", "share", "masked", "pairs"], columns="metric",
                                                                values="value", sort=False).reset_index(), "Accuracy at both ends")
     print_table(found.areas, "Areas under the curves; difference: prior minus control")
+
+# %% ../nbs/23_cli.ipynb #1ac30ec5
+DrawsPer = Annotated[int, typer.Option(min=1, help="Independent draws of every comparison.")]
+
+def show_regions(found, name: str, as_json: bool) -> None: # a `RegionAudit`
+    "Scores of comparisons within the pocket, for people or for scripts."
+    if as_json: return print_json(found.tables())
+    for row in found.unasked.itertuples(): typer.echo(f"Not asked: {row.comparisons:,} of {row.kind}, {row.matching}: {row.reason}.", err=True)
+    hidden = ["dose", "moves_own", "moves_other", "dominance", "falls_own", "falls_other", "status"]
+    print_table(found.scores.drop(columns=hidden), name)
+
+@app.command()
+def contacts(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+             dataset: Annotated[str, typer.Option(help="davis or kiba, whose kinases KLIFS knows.")] = "davis",
+             sequences: Sequences = "as_distributed",
+             pairs: Annotated[str, typer.Option(help="all, since few pairs were crystallised; or test: those held out in training.")] = "all",
+             operators: Operators = ["substitute", "mask"], matchings: Matchings = ["uniform", "composition"], repeats: DrawsPer = 3, # noqa: B006
+             at_least: Annotated[float, typer.Option(help="A residue is a contact if so large a share of a pair's PDB entries has it.")] = 0.5,
+             seed: Draw = 0, coverage: Annotated[bool, typer.Option("--coverage", help="Say what is known of which drug, and ask nothing.")] = False,
+             scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+             device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Does the model care for the residues that this very drug touches, more than for the rest of the pocket, or another drug's?
+
+    Contacts come from KLIFS' interaction fingerprints of crystal structures; every drug without is named by --coverage.
+
+    Example: [bold]isaac contacts runs/davis/deepdta/seed0 --out runs/contacts[/]
+
+    Example: [bold]isaac contacts runs/davis/deepdta/seed0 --coverage[/]"""
+    from isaac.contacts import klifs_contacts
+    from isaac.regions import CONTACT_DESIGN, contact_audit
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, None, "raise", table_options(), quiet)
+    known = klifs_contacts(data.drugs, data.targets, at_least)
+    if coverage:
+        if json: return print_json({"drugs": known.drugs, "refused": known.refused, "pairs": known.pairs})
+        return print_table(known.drugs, str(known))
+    design = CONTACT_DESIGN.only(operators=several(operators), matchings=several(matchings), repeats=repeats, seed=seed)
+    found = contact_audit(predictor, _audited(data, trained, pairs), known.prior, known.pocket, design, seed=seed, progress=not quiet)
+    if out: _write(out, found.tables() | {"drugs": known.drugs, "refused": known.refused})
+    show_regions(found, f"{model}: contacts of {found.scores['drugs'].max()} drugs; RS 0.5 = no more than what they are compared with", json)
+
+# %% ../nbs/23_cli.ipynb #7a36e0cc
+@app.command()
+@reads_tables
+def segments(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+             dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+             table: dict = None,
+             modes: Annotated[Path | None, typer.Option(help="CSV file with drug_id, name, mode (I, I½, II, allosteric, covalent, unknown) and source.",
+                                                        show_default="the 68 drugs of Davis")] = None,
+             operators: Operators = ["substitute"], repeats: DrawsPer = 2, seed: Draw = 0, sample: Sample = None, # noqa: B006
+             scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+             device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Which segments of the KLIFS pocket does a model rely on, for drugs of which binding mode?
+
+    An allosteric inhibitor should not need the hinge, one of type II should need the DFG motif.
+
+    Example: [bold]isaac segments runs/davis/deepdta/seed0 --out runs/segments[/]"""
+    from isaac.modes import binding_modes, read_modes
+    from isaac.priors import KlifsPocket
+    from isaac.regions import SEGMENT_DESIGN, segment_audit, segment_figure
+    known = read_modes(modes) if modes else binding_modes()
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    asked = _sampled(_audited(data, trained, "auto"), sample, seed)
+    design = SEGMENT_DESIGN.only(operators=several(operators), repeats=repeats, seed=seed)
+    found = segment_audit(predictor, asked, KlifsPocket().annotate(data.targets), known, design, seed=seed, progress=not quiet)
+    if out: _write(out, found.tables(), segment_figure(found.scores[found.scores["operator"].eq(design.operators[0])], model))
+    show_regions(found, f"{model}: segments of the pocket by binding mode; RS 0.5 = no more than other segments", json)
+
+# %% ../nbs/23_cli.ipynb #7836f3d3
+@app.command()
+@reads_tables
+def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+              dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+              table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
+              witnesses: Annotated[list[str], typer.Option(help="Beside the scan of single residues.")]
+                  = ["occlusion,shapley,sobol,integrated_gradients"], # noqa: B006
+              width: Annotated[int, typer.Option(help="Residues of a window, for shapley and sobol.")] = 5,
+              permutations: Annotated[int, typer.Option(help="Orders in which windows enter, for shapley.")] = 8,
+              samples: Annotated[int, typer.Option(help="Masked sequences of each of sobol's tables, a power of 2.")] = 16,
+              steps: Annotated[int, typer.Option(help="Of the path of integrated gradients.")] = 32,
+              targets: Annotated[int | None, typer.Option(min=2, help="Ask about so many targets, drawn at random.", show_default="all")] = None,
+              sample: Sample = None, seed: Draw = 0, min_prior: MinPrior = 10,
+              scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+              device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Ask whether attributions point at the pocket, and whether they agree with what single edits do.
+
+    Needs pip install 'isaac-audit\\[attribution]'. With --out, the attributions of all residues are written to residues.parquet.
+
+    Example: [bold]isaac attribute runs/davis/deepdta/seed0 --targets 40 --out runs/attribution[/]
+
+    Example: [bold]isaac attribute my_models:forest --witnesses occlusion,sobol --sample 50[/]"""
+    from isaac.attribution import Settings, disagreements, segment_table, witness_figure, witness_table
+    from isaac.attribution import attribute as ask
+    from isaac.plan import write_table
+    from isaac.studies import PriorChoice, load_prior
+    settings = Settings(width=width, permutations=permutations, samples=samples, steps=steps, seed=seed)
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    placed = load_prior(PriorChoice(name=prior, source=prior_source), data.targets)
+    found = ask(predictor, _sampled(_audited(data, trained, "auto"), sample, seed, targets), placed, several(witnesses), settings, min_prior,
+                progress=not quiet)
+    tables = {"witnesses": witness_table(found), "segments": segment_table(found), "disagreements": disagreements(found)}
+    if out:
+        _write(out, tables, witness_figure(tables["witnesses"]))
+        write_table(out / "residues.parquet", found.residues)
+    if json: return print_json(tables)
+    print_table(tables["witnesses"], f"{len(found.pairs):,} pairs, {found.pairs['sequence'].nunique():,} sequences")
+    print_table(tables["segments"], "Mean percentile of |attribution| by segment")
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()
