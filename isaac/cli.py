@@ -752,13 +752,13 @@ def contacts(model: Annotated[str, typer.Argument(metavar="MODEL", help="A check
     if out: _write(out, found.tables() | {"drugs": known.drugs, "refused": known.refused})
     show_regions(found, f"{model}: contacts of {found.scores['drugs'].max()} drugs; RS 0.5 = no more than what they are compared with", json)
 
-# %% ../nbs/23_cli.ipynb #7a36e0cc
+# %% ../nbs/23_cli.ipynb #323c7f43
 @app.command()
 @reads_tables
 def segments(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
              dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
              table: dict = None,
-             modes: Annotated[Path | None, typer.Option(help="CSV file with drug_id, name, mode (I, I½, II, allosteric, covalent, unknown) and source.",
+             modes: Annotated[Path | None, typer.Option(help="CSV with drug_id, name, mode (I, I½, II, allosteric, covalent, unknown) and source.",
                                                         show_default="the 68 drugs of Davis")] = None,
              operators: Operators = ["substitute"], repeats: DrawsPer = 2, seed: Draw = 0, sample: Sample = None, # noqa: B006
              scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
