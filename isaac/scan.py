@@ -116,7 +116,7 @@ def scan_table(plan: Plan,            # from `scan_plan`
     table["in_prior"] = table["label"].notna()
     return table.fillna({"label": "", "segment": ""})[[c for c in COLUMNS if c in table]]
 
-# %% ../nbs/15c_scan.ipynb #5bccc95d
+# %% ../nbs/15c_scan.ipynb #96e183b6
 def scan(model: Any,                       # a predictor, two-tower model or function, as for `audit`
          data: DTIDataset | pd.DataFrame,  # the pairs, or a frame as for `scan_plan`
          prior: Prior | None = None,       # whose residues are marked; needed for residues="prior"
@@ -128,7 +128,8 @@ def scan(model: Any,                       # a predictor, two-tower model or fun
     "The response to every single residue, or pair of residues. Raises `InputError` as `scan_plan` and what `respond` raises."
     pairs, model = data.frame if isinstance(data, DTIDataset) else data, as_predictor(model)
     if prior is not None:
-        prior = replace(prior, table=prior.table[prior.table["target_id"].isin(pairs["target_id"])])
+        here = {name: rows[rows["target_id"].isin(pairs["target_id"])] for name, rows in (("table", prior.table), ("others", prior.others))}
+        prior = replace(prior, **here)
         prior.check(pairs[["target_id", "sequence"]].drop_duplicates())
     plan = scan_plan(pairs, prior, reading(model), operator, residues, together, repeats, seed, alphabet)
     return scan_table(plan, respond(plan, model, progress=progress, keep=keep), prior)

@@ -1,4 +1,6 @@
 """Single residues, asked one at a time: every one once, in any company, and with the answer that is known beforehand."""
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,3 +81,11 @@ def test_what_cannot_be_scanned_is_named():
         scan(lambda s, t: [0.0] * len(t), pairs, marked(frame(["A" * 40]), [30]))
     bare = scan_plan(frame(["ACDEFGHIKL", "AAAA"]), marked(pairs, [1, 2]), residues="prior")
     assert bare.unauditable[["target_id", "pairs"]].values.tolist() == [["t1", 2]]
+
+
+def test_a_prior_may_know_more_targets_than_are_scanned():
+    pairs = frame(["ACDEFGHIKL", "LKIHGFEDCA"])
+    prior = marked(pairs, [2, 4])
+    prior = replace(prior, others=pd.DataFrame({"target_id": ["t0", "t1"], "position": [7, 8]}))
+    table = scan(lambda smiles, targets: [t.count("K") for t in targets], pairs[pairs["target_id"].eq("t0")], prior)
+    assert len(table) == 2 * 10 and table["in_prior"].sum() == 2 * 2
