@@ -76,7 +76,7 @@ def _outside(prior: "Prior", length: dict[str, int]) -> list[Problem]:
     for part in ("table", "others"):
         frame, where = getattr(prior, part), f"prior {prior.name}, {part}"
         problems += [Problem(where, "target_id", t, "no such target") for t in frame.target_id.unique() if t not in length]
-        beyond = frame[frame.position >= frame.target_id.map(length).fillna(np.inf)]
+        beyond = frame[frame.position >= frame.target_id.map(length).astype(float).fillna(np.inf)]
         problems += [Problem(f"{where}, target {t}", "position", p, f"outside its sequence of {length[t]} residues (positions are 0-based)")
                      for t, p in zip(beyond.target_id, beyond.position, strict=True)]
     return problems

@@ -89,3 +89,5 @@ def test_a_prior_may_know_more_targets_than_are_scanned():
     prior = replace(prior, others=pd.DataFrame({"target_id": ["t0", "t1"], "position": [7, 8]}))
     table = scan(lambda smiles, targets: [t.count("K") for t in targets], pairs[pairs["target_id"].eq("t0")], prior)
     assert len(table) == 2 * 10 and table["in_prior"].sum() == 2 * 2
+    other = replace(prior, others=pd.DataFrame({"target_id": pd.Series(["t1"], dtype="str"), "position": [8]})) # none of those scanned
+    pd.testing.assert_frame_equal(table, scan(lambda smiles, targets: [t.count("K") for t in targets], pairs[pairs["target_id"].eq("t0")], other))
