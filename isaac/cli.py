@@ -11,7 +11,8 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline',
            'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan',
            'score', 'validate', 'show_preview', 'print_unasked', 'curves', 'show_regions', 'contacts', 'segments',
-           'attribute', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'attribute', 'graft', 'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'study',
+           'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #a4c6e197
 import functools
@@ -210,13 +211,13 @@ def assignments(values: list[str],   # KEY=VALUE
     if wrong: raise InputError("Settings cannot be read", wrong)
     return found
 
-# %% ../nbs/23_cli.ipynb #7ddd8816
+# %% ../nbs/23_cli.ipynb #0a510dc4
 @app.command()
 @reads_tables
 def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="deepdta, deepconv or tapb.")],
           dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None,
           on_error: OnError = "raise", table: dict = None,
-          split: Annotated[str, typer.Option(help="warm, cold-drug, cold-target or cold-pair.")] = "warm",
+          split: Annotated[str, typer.Option(help="warm, cold-drug, cold-target, cold-pair, mutants or mutants-and-wild-types (held out).")] = "warm",
           split_seed: Annotated[int, typer.Option(help="Which pairs are held out, where the data do not say.")] = 0,
           seed: Annotated[int | None, typer.Option(help="Of the initial weights, the blocks and the dropout.", show_default="0")] = None,
           seeds: Annotated[int | None, typer.Option(help="Train this many models, seeds 0, 1, 2, …; none is left out.")] = None,
@@ -820,6 +821,91 @@ def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A chec
     if json: return print_json(tables)
     print_table(tables["witnesses"], f"{len(found.pairs):,} pairs, {found.pairs['sequence'].nunique():,} sequences")
     print_table(tables["segments"], "Mean percentile of |attribution| by segment")
+
+# %% ../nbs/23_cli.ipynb #a7cef7a2
+@app.command()
+@reads_tables
+def graft(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+          dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+          table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
+          pair: Annotated[list[str], typer.Option(metavar="ACCEPTOR:DONOR", help="Only these, by target_id. Can be repeated.",
+                                                  show_default="every target, donors by lot")] = [], # noqa: B006
+          drug: Annotated[list[str], typer.Option(help="Only these drugs, by drug_id.", show_default="all")] = [], # noqa: B006
+          partners: Annotated[int, typer.Option(help="Donors of each target.")] = 2,
+          repeats: Annotated[int, typer.Option(help="Draws of the control.")] = 2, seed: Draw = 0,
+          draws: Annotated[int, typer.Option(min=2, help="Bootstrap worlds of the intervals.")] = 2_000,
+          scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+          device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Write the pocket of one kinase into another: how much of the predicted difference goes with it?
+
+    The control writes as many other letters of the donor's domain.
+
+    Example: [bold]isaac graft runs/davis/deepdta/seed0 --out runs/graft[/]
+
+    Example: [bold]isaac graft runs/davis/deepdta/seed0 --pair ABL1:SRC --pair SRC:ABL1 --drug 5291[/]"""
+    from isaac.graft import graft as write_pockets
+    from isaac.graft import graft_chart
+    from isaac.studies import PriorChoice, load_prior
+    predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    named = [acceptor_and_donor(text) for text in pair] or None
+    grid = data.crossed(several_names(drug, data.drugs["drug_id"], "drug"))
+    found = write_pockets(predictor, grid, load_prior(PriorChoice(name=prior, source=prior_source), data.targets), model, partners, repeats, seed,
+                          named, draws, progress=not quiet)
+    if out: _write(out, found.tables(), graft_chart({model: found.table}))
+    show_graft(found, named is not None, json)
+
+# %% ../nbs/23_cli.ipynb #cb34aaeb
+def acceptor_and_donor(text: str) -> tuple[str, str]:
+    "Two targets. Raises `InputError` for another form."
+    from isaac.core import InputError, Problem
+    acceptor, colon, donor = text.partition(":")
+    if acceptor and donor: return acceptor, donor
+    raise InputError("The pair cannot be read", [Problem("option", "pair", text, "not ACCEPTOR:DONOR")])
+
+def several_names(names: list[str], known, option: str) -> list[str] | None: # `known`: a Series; None where none was given
+    "The names given. Raises `InputError` for those that are unknown."
+    from isaac.core import InputError, Problem
+    if unknown := [Problem("option", option, name, "not in the data") for name in names if name not in set(known)]:
+        raise InputError("Unknown names", unknown, f"There are {len(known):,}, for example {', '.join(known[:5])}")
+    return names or None
+
+def show_graft(found, each: bool, as_json: bool) -> None: # a `GraftResult`; `each`: every drug and pair by itself
+    "Shares of pocket and control, for people or for scripts."
+    if as_json: return print_json(found.tables())
+    print_table(found.scores, f"{found.model}: share of the predicted difference that goes with what was grafted")
+    if each: print_table(found.tables()["table"], "A: acceptor, B: donor; graft and control: change of A's prediction")
+    for row in found.ungrafted.head(5).itertuples():
+        typer.echo(f"Not grafted: {row.acceptor}{f' from {row.donor}' if row.donor else ''}: {row.reason}", err=True)
+    if len(found.ungrafted) > 5: typer.echo(f"Not grafted: {len(found.ungrafted) - 5:,} more, listed with --out or --json", err=True)
+
+# %% ../nbs/23_cli.ipynb #fd643483
+@app.command()
+@reads_tables
+def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+            dataset: Annotated[str, typer.Option(help="davis; no other has mutants.")] = "davis",
+            sequences: Annotated[str, typer.Option(help="corrected: with the mutations applied.")] = "corrected",
+            seed: Draw = 0, draws: Annotated[int, typer.Option(min=2, help="Bootstrap worlds of the intervals.")] = 2_000,
+            scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+            device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Compare what a model says of real mutations with what was measured, and with baselines.
+
+    The model should not have learnt the mutants: isaac train deepdta --sequences corrected --split mutants.
+
+    Example: [bold]isaac mutants runs/mutants/deepdta --out runs/mutants[/]"""
+    import pandas as pd
+
+    from isaac.mutants import mutant_chart
+    from isaac.mutants import mutants as compare_mutants
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, None, "raise", table_options(), quiet)
+    known = pd.read_csv(trained.path / "training_pairs.csv", dtype={"drug_id": str, "target_id": str}) if trained else None
+    found = compare_mutants(predictor, data, trained.label if trained else model, known, draws, seed, progress=not quiet)
+    if out: _write(out, found.tables(), mutant_chart({found.model: found.table}))
+    if json: return print_json(found.tables() | {"notes": list(found.notes)})
+    print_table(found.summary.reset_index(), f"{len(found.table):,} differences of {found.table['target_id'].nunique()} mutants")
+    for row in found.left_out.itertuples(): typer.echo(f"Not compared: {row.target_id}, {row.pairs:,} pairs: {row.reason}", err=True)
+    for note in found.notes: typer.echo(f"Note: {note}.", err=True)
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()

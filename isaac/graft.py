@@ -7,7 +7,7 @@ __all__ = ['MIN_ALIGNED', 'MIN_DIFFERING', 'UNGRAFTED', 'GRAFTS', 'ASKED', 'LEAS
            'Side', 'Graft', 'make_graft', 'too_few', 'ungraftable', 'donors_by_lot', 'chosen_grafts', 'graft_cells',
            'GraftPlan', 'graft_plan', 'graft_table', 'graft_scores', 'GraftResult', 'graft', 'graft_chart']
 
-# %% ../nbs/22c_graft.ipynb #962966b9
+# %% ../nbs/22c_graft.ipynb #e24accd8
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .core import InputError, Problem, hash64, random_bits, stream_key, write_json
+from .core import InputError, Problem, hash64, random_bits, stream_key
 from .datasets import DTIDataset
 from .engine import Responses, respond
 from .inference import percentile_interval, poisson_weights
 from .matching import DOMAIN_FLANK, Site, draw_residues
 from .operators import to_letters
-from .plan import Block, Design, Plan, assemble_plan, planned_sites, variant_ids, write_table
+from .plan import Block, Design, Plan, assemble_plan, planned_sites, variant_ids
 from .predictors import Reading, as_predictor, reading
 from .priors import Prior
 from .scores import base_predictions
@@ -272,7 +272,7 @@ def _resampled(used: pd.DataFrame, features: np.ndarray, draws: int, seed: int) 
         sums[now] = (of_drug[:, drug] * of_target[:, a] * of_target[:, b]) @ features
     return sums
 
-# %% ../nbs/22c_graft.ipynb #9964de71
+# %% ../nbs/22c_graft.ipynb #eccdf8e4
 @dataclass(frozen=True, eq=False)
 class GraftResult:
     "How much of the differences between targets goes with the pocket."
@@ -282,12 +282,10 @@ class GraftResult:
     ungrafted: pd.DataFrame # `UNGRAFTED`
     scores: pd.DataFrame    # as from `graft_scores`
 
-    def save(self, folder: str | Path) -> Path:
-        "Write all tables."
-        write_table(Path(folder, "table.parquet"), self.table)
-        for name in ("scores", "grafts", "ungrafted"): getattr(self, name).to_csv(Path(folder, f"{name}.csv"), index=False)
-        write_json(Path(folder, "graft.json"), {"model": self.model})
-        return Path(folder)
+    def tables(self) -> dict[str, pd.DataFrame]:
+        "All frames, by name; drugs and targets by their ids."
+        return {"scores": self.scores, "table": self.table.drop(columns=["smiles", "sequence_A", "sequence_B"]), "grafts": self.grafts,
+                "ungrafted": self.ungrafted}
 
 def graft(model: Any,                        # a predictor, two-tower model or function, as for `audit`
           data: DTIDataset,                  # its drugs are asked with its targets, measured or not

@@ -8,7 +8,7 @@ __all__ = ['ALIKE', 'LEFT_OUT', 'PAIR', 'BASELINES', 'SUBSTANTIAL', 'MEASURES', 
            'by_blosum', 'by_nearest_drug', 'with_baselines', 'miss', 'mutant_scores', 'learnt', 'MutantResult',
            'mutants', 'mutant_chart']
 
-# %% ../nbs/22d_mutants.ipynb #78f6ca44
+# %% ../nbs/22d_mutants.ipynb #d1a6ab8b
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .core import AMINO_ACIDS, InputError, Problem, blosum62, write_json
+from .core import AMINO_ACIDS, InputError, Problem, blosum62
 from .datasets import DTIDataset, at_least, pair_keys
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval
-from .plan import Design, Plan, assemble_plan, make_cells, planned_sites, write_table
+from .plan import Design, Plan, assemble_plan, make_cells, planned_sites
 from .predictors import Morgan, Reading, as_predictor, reading, visible_range
 from .scan import NO_PRIOR
 from .scores import base_predictions, weighted_means
@@ -218,7 +218,7 @@ def learnt(compared: pd.DataFrame,                     # from `compared_pairs`
         found |= names[0].isin(names[1])
     return found if keys is None else found | np.isin(pair_keys(compared["smiles"], compared["sequence"]), keys)
 
-# %% ../nbs/22d_mutants.ipynb #094916c8
+# %% ../nbs/22d_mutants.ipynb #c7c5d059
 @dataclass(frozen=True, eq=False)
 class MutantResult:
     "What a model says of mutants, beside what was measured."
@@ -228,12 +228,9 @@ class MutantResult:
     scores: pd.DataFrame   # as from `mutant_scores`
     notes: tuple[str, ...] # what a reader must know
 
-    def save(self, folder: str | Path) -> Path:
-        "Write table, scores, what was left out, and notes."
-        write_table(Path(folder, "table.parquet"), self.table)
-        for name in ("scores", "left_out"): getattr(self, name).to_csv(Path(folder, f"{name}.csv"), index=False)
-        write_json(Path(folder, "mutants.json"), {"model": self.model, "notes": self.notes})
-        return Path(folder)
+    def tables(self) -> dict[str, pd.DataFrame]:
+        "All frames, by name; drugs and targets by their ids."
+        return {"scores": self.scores, "table": self.table.drop(columns=["smiles", "sequence", "wild_sequence"]), "left_out": self.left_out}
 
     @property
     def summary(self) -> pd.DataFrame: # text, for people
