@@ -7,20 +7,22 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'Scale', 'MaxTargetLength', 'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior',
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
            'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'Sample', 'Draw', 'Tables',
-           'DrawsPer', 'exit_code', 'Commands', 'print_table', 'print_json', 'main', 'table_options', 'reads_tables',
-           'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline',
-           'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan',
-           'score', 'validate', 'show_preview', 'print_unasked', 'curves', 'show_regions', 'contacts', 'segments',
-           'attribute', 'graft', 'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'study',
-           'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'DrawsPer', 'missing_package', 'exit_code', 'last_words', 'Commands', 'print_table', 'print_json', 'main',
+           'table_options', 'reads_tables', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several',
+           'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks',
+           'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview', 'print_unasked', 'curves',
+           'show_regions', 'contacts', 'segments', 'attribute', 'graft', 'acceptor_and_donor', 'several_names',
+           'show_graft', 'mutants', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report',
+           'runs']
 
-# %% ../nbs/23_cli.ipynb #a4c6e197
+# %% ../nbs/23_cli.ipynb #f5de0ca3
 import functools
 import inspect
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from traceback import walk_tb
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +30,15 @@ from typer.core import TyperGroup
 
 from . import __version__
 
-# %% ../nbs/23_cli.ipynb #db8c8103
+# %% ../nbs/23_cli.ipynb #93b0cb05
+def missing_package(error: BaseException, # what ended a command
+                   ) -> str | None:       # its name; None: it was something else
+    "The package that a module of ours asked for and did not find."
+    if not isinstance(error, ModuleNotFoundError): return None
+    asking = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return error.name if asking and asking[-1].startswith("isaac.") else None
+
+# %% ../nbs/23_cli.ipynb #3997f219
 def exit_code(error: BaseException, # what ended a command
              ) -> int | None:       # None: not one of ours
     "2 for bad input, 1 for other errors of this package, 130 for Ctrl-C, also where Lightning has turned it into an exit."
@@ -36,9 +46,17 @@ def exit_code(error: BaseException, # what ended a command
     if isinstance(error, KeyboardInterrupt): return 130
     if isinstance(error, SystemExit): return 130 if isinstance(error.__context__, KeyboardInterrupt) else None
     if isinstance(error, IsaacError): return 2 if isinstance(error, InputError) else 1
-    return None
+    return 1 if missing_package(error) else None
 
-# %% ../nbs/23_cli.ipynb #93128129
+# %% ../nbs/23_cli.ipynb #fb2de70e
+def last_words(error: BaseException) -> str:
+    "What ended a command, and what to do."
+    if isinstance(error, (KeyboardInterrupt, SystemExit)): return "Interrupted. What is finished is kept; the same command goes on from there."
+    if not (package := missing_package(error)): return f"Error: {error}"
+    return (f"Error: the package {package} is missing in this environment ({sys.prefix}). Install ISAAC with what it needs: "
+            f"{sys.executable} -m pip install isaac-audit, or in a checkout: make install")
+
+# %% ../nbs/23_cli.ipynb #a54c1858
 class Commands(TyperGroup):
     "A group of commands that answers errors with one line and an exit code."
     def invoke(self, ctx):
@@ -46,8 +64,7 @@ class Commands(TyperGroup):
         except (Exception, KeyboardInterrupt, SystemExit) as error:
             code = exit_code(error)
             if code is None: raise
-            interrupted = "Interrupted. What is finished is kept; the same command goes on from there."
-            typer.echo(interrupted if code == 130 else f"Error: {error}", err=True)
+            typer.echo(last_words(error), err=True)
             raise typer.Exit(code) from None
 
 # %% ../nbs/23_cli.ipynb #89ee7bf8

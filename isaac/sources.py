@@ -113,12 +113,13 @@ def _cached(source: Source) -> Path | None:
     path = cache_dir() / source.path
     return path if path.is_file() and not mismatch(path, source) else None
 
-# %% ../nbs/01_sources.ipynb #1abc3d7d
+# %% ../nbs/01_sources.ipynb #2d584180
 def _fetch_all(names: Iterable[str], progressbar: bool = False) -> dict[str, Path]:
     "Paths of the named files; raises one DownloadError that lists all that cannot be had."
     place, found, failed, offline = mirror(), {}, {}, None
     if place and not place.startswith(("http://", "https://")) and not Path(place).is_dir():
-        raise DownloadError(f"ISAAC_MIRROR={place} is neither an existing directory nor an http(s) address")
+        raise DownloadError(f"ISAAC_MIRROR={place} is neither an existing directory nor an http(s) address. Correct it, or unset it to "
+                            f"download from {ORIGIN}")
     for name in names:
         source = SOURCES[name]
         try:
@@ -131,14 +132,14 @@ def _fetch_all(names: Iterable[str], progressbar: bool = False) -> dict[str, Pat
     if failed: raise DownloadError(_complaint(failed, len(found) + len(failed), place))
     return found
 
-# %% ../nbs/01_sources.ipynb #9df4a076
+# %% ../nbs/01_sources.ipynb #71640e2e
 def _complaint(failed: dict[Source, str], wanted: int, place: str | None) -> str:
     "What is missing, why, and what to set."
     rows = "\n".join(f"  {source.name} ({source.path}): {reason}" for source, reason in failed.items())
     advice = (f"ISAAC_MIRROR is set to {place}: see that it holds these files under these paths, or unset it to download from {ORIGIN}"
               if place else "On a machine without internet access set ISAAC_MIRROR to a directory, or an http(s) address, that holds "
               f"these files under the paths in parentheses (those that follow {ORIGIN}): ISAAC_MIRROR=/path/to/mirror")
-    return f"{len(failed)} of {wanted} files cannot be had from {place or ORIGIN}\n{rows}\n{advice}"
+    return f"{len(failed)} of {wanted} files cannot be had from {place or ORIGIN}\n{rows}\n{advice}\nWithout any data: isaac study quickstart"
 
 # %% ../nbs/01_sources.ipynb #87a036a1
 def fetch(name: str,                 # short name, a key of `SOURCES`
