@@ -12,6 +12,7 @@ from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
+from isaac.large import LargeAudit, audit_large
 from isaac.manifold import manifold_notes, off_manifold
 from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics

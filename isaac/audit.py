@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 'RUN', 'WHAT_STATUS_MEANS', 'Endpoint',
            'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
-           'claim_directory', 'find_runs', 'PreparedAudit', 'prepare', 'conclude', 'model_names', 'audit']
+           'write_manifest', 'claim_directory', 'find_runs', 'PreparedAudit', 'versions', 'relevant_prior', 'prepare',
+           'conclude', 'model_names', 'describe_model', 'audit']
 
 # %% ../nbs/20_audit.ipynb #fbd62d3d
 import json
@@ -465,15 +466,15 @@ def identity(manifest: dict) -> dict[str, str]:
     "The hash of every part of a manifest that decides the numbers."
     return {name: content_hash(json.loads(json.dumps(manifest[name], default=str))) for name in IDENTITY}
 
-# %% ../nbs/20_audit.ipynb #123c5905
+# %% ../nbs/20_audit.ipynb #d38e9de0
 def _read_manifest(directory: Path) -> dict:
     "The manifest in `directory`, empty where there is none."
     path = directory / "manifest.json"
     return read_json(path) if path.exists() else {}
 
-def _write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
+def write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
 
-# %% ../nbs/20_audit.ipynb #81248454
+# %% ../nbs/20_audit.ipynb #199e4774
 def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same audit is already finished there
     "Make `directory` this audit's; raises `InputError` if it holds another, or files that are not ours."
     kept = _read_manifest(directory)
@@ -485,10 +486,10 @@ def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same
     elif directory.exists() and not all(p.name.startswith(".manifest.json.") for p in directory.iterdir()): # as left by a killed process
         raise InputError(f"{directory} is not empty and holds no audit", advice="Choose another directory")
     if "account" in kept: return True
-    _write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
+    write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #e26a3283
+# %% ../nbs/20_audit.ipynb #a4f89dcf
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
@@ -502,7 +503,7 @@ def save(self: AuditResult, directory: str | Path) -> Path:
     for name, table in self.tables().items():
         with atomic_path(directory / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
     self.to_html(directory / "report.html")
-    _write_manifest(directory, self.manifest)
+    write_manifest(directory, self.manifest)
     return directory
 
 # %% ../nbs/20_audit.ipynb #b76530fa
@@ -558,7 +559,7 @@ def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
     if other: raise InputError(f"{directory} holds the audit of another model", other, "Choose another directory, or remove this one")
     return result
 
-# %% ../nbs/20_audit.ipynb #9621a81b
+# %% ../nbs/20_audit.ipynb #3037e1ff
 @dataclass(frozen=True, eq=False)
 class PreparedAudit:
     "An audit that has not met its model."
@@ -570,10 +571,10 @@ class PreparedAudit:
 
     def manifest(self, model: dict, metrics: dict | None = None) -> dict:
         "The manifest of this audit of `model` (name, label, training_seed, class, hash), complete before the model is asked anything."
-        return {"isaac": __version__, "model": model | vars(self.plan.reading), **self.record, "versions": _versions(), "metrics": metrics}
+        return {"isaac": __version__, "model": model | vars(self.plan.reading), **self.record, "versions": versions(), "metrics": metrics}
 
-# %% ../nbs/20_audit.ipynb #8e30ac9f
-def _versions() -> dict[str, str]:
+# %% ../nbs/20_audit.ipynb #9cba1c7b
+def versions() -> dict[str, str]:
     "Versions of everything that could change a number."
     import platform
     from importlib.metadata import PackageNotFoundError, version
@@ -583,8 +584,8 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError: found[name] = "not installed"
     return found
 
-# %% ../nbs/20_audit.ipynb #95ecf0b5
-def _relevant(prior: Prior, pairs: pd.DataFrame) -> Prior:
+# %% ../nbs/20_audit.ipynb #cf729b38
+def relevant_prior(prior: Prior, pairs: pd.DataFrame) -> Prior:
     "The prior of the audited targets, checked against their sequences."
     targets = pairs[["target_id", "sequence"]].drop_duplicates()
     kept = {part: getattr(prior, part)[getattr(prior, part)["target_id"].isin(targets["target_id"])] for part in ("table", "coverage", "others")}
@@ -626,7 +627,7 @@ def _configured(config: AuditConfig | None, options: dict) -> AuditConfig:
     if not options: return config
     raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
 
-# %% ../nbs/20_audit.ipynb #617a6502
+# %% ../nbs/20_audit.ipynb #df82c294
 def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
             prior: Prior,                    # which residues should matter
             how: Reading = Reading(),        # what the model declares
@@ -637,7 +638,7 @@ def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, seque
     config = _configured(config, options)
     if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
     pairs = data.check().frame
-    prior = _relevant(prior, pairs)
+    prior = relevant_prior(prior, pairs)
     plan = make_plan(pairs, prior, how, config.only())
     return PreparedAudit(plan, config, prior.table, _record(data, plan, prior, config), _doubts(plan, prior))
 
@@ -667,14 +668,14 @@ def conclude(prepared: PreparedAudit,       # what was asked
 
 def _forget_answers(directory: Path) -> None: shutil.rmtree(directory / ANSWERS, ignore_errors=True) # they are in responses.parquet
 
-# %% ../nbs/20_audit.ipynb #b34c9da8
+# %% ../nbs/20_audit.ipynb #0212c929
 def model_names(label: str,               # what the model is called
                 seed: int | None = None,  # which training of it this is
                ) -> dict:                 # name, label, training_seed
     "What to call a model, with and without its training seed."
     return {"name": label if seed is None else f"{label}, seed {seed}", "label": label, "training_seed": seed}
 
-def _describe(model, name: str | None, seed: int | None) -> dict:
+def describe_model(model, name: str | None, seed: int | None) -> dict:
     "The model's part of a manifest."
     source = getattr(model, "function", model)
     label = name or getattr(model, "label", None) or getattr(model, "name", None) or getattr(source, "__name__", type(source).__name__)
@@ -724,7 +725,7 @@ def _no_room(nulls: Nulls, config: AuditConfig) -> list[str]:
     without = ["/".join(map(str, condition_of(e))) for e in config.tested if config.placebos and nulls.sums(e) is None]
     return [f"no target has room for placebo priors under {', '.join(without)}"] if without else []
 
-# %% ../nbs/20_audit.ipynb #4f9e8a6a
+# %% ../nbs/20_audit.ipynb #59d2f15f
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
           data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
@@ -743,13 +744,13 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     if config.initialisations: fresh_copy(model, 0) # what cannot be had is known before the model is asked
     prepared = prepare(data, prior, reading(model), config)
     _check_measured(prepared.plan.pairs, config)
-    manifest = prepared.manifest(_describe(model, name, training_seed), getattr(model, "metrics", None)) | {"required": list(require)}
+    manifest = prepared.manifest(describe_model(model, name, training_seed), getattr(model, "metrics", None)) | {"required": list(require)}
     if out is not None and claim_directory(Path(out), manifest):
         _forget_answers(Path(out))
         return _required(_recognise(_load(out), model, Path(out)), require, Path(out))
     ask = lambda plan, model, name, **how: respond(plan, model, config.chunk, keep=out and Path(out) / ANSWERS / name, **how)
     responses = ask(prepared.plan, model, "model", progress=progress)
-    relevant, threshold = _relevant(prior, prepared.plan.pairs), manifest["data"]["threshold"]
+    relevant, threshold = relevant_prior(prior, prepared.plan.pairs), manifest["data"]["threshold"]
     none = pd.DataFrame()
     nulls, untested = _or_reason("there are no nulls", NO_NULLS, _nulls, model, prepared, relevant, responses, ask)
     manifold, unknown = _or_reason("how strange edits are to the model is not known", none, _strangeness, prepared.plan, model)
