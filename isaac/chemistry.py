@@ -333,7 +333,7 @@ def spliced(smiles: str, edits: Iterable[Edit]) -> str | None:
         text, free = text[:first] + new + text[last:], first
     return text
 
-# %% ../nbs/04b_chemistry.ipynb #301b77c0
+# %% ../nbs/04b_chemistry.ipynb #104aba7c
 FRAGILE = ("[N,O,F,Cl,Br,I,SX1,SX2]-,=[N,O,F,Cl,Br,I,SX1,SX2]", "[C,S](=[O,S])[F,Cl,Br,I]") # bonds that an edit must not make
 REFUSALS = {"AtomValenceException": "valence", "KekulizeException": "no aromatic ring any more"} # RDKit's, in words
 
@@ -347,8 +347,9 @@ def _facts(smiles: str) -> tuple[int, int, int, int] | str: # radicals, pieces, 
             raw = Chem.MolFromSmiles(smiles, sanitize=False)
             problems = Chem.DetectChemistryProblems(raw) if raw else []
             return REFUSALS.get(problems[0].GetType(), "not sanitised") if problems else "no SMILES"
-    atoms, fragile = list(found.GetAtoms()), sum(len(found.GetSubstructMatches(pattern(p))) for p in FRAGILE)
-    return sum(a.GetNumRadicalElectrons() for a in atoms), len(Chem.GetMolFrags(found)), fragile, sum(a.GetIsAromatic() for a in atoms)
+    counted = [(a.GetNumRadicalElectrons(), a.GetIsAromatic()) for a in found.GetAtoms()]
+    fragile = sum(len(found.GetSubstructMatches(pattern(p))) for p in FRAGILE)
+    return sum(r for r, _ in counted), len(Chem.GetMolFrags(found)), fragile, sum(a for _, a in counted)
 
 def objection(smiles: str,      # of the drug
               edited: str | None,

@@ -7,13 +7,13 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'Scale', 'MaxTargetLength', 'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior',
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
            'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'Sample', 'Draw', 'Tables',
-           'DrawsPer', 'missing_package', 'exit_code', 'last_words', 'Commands', 'print_table', 'print_json', 'main',
-           'table_options', 'reads_tables', 'fetch', 'assignments', 'train', 'show_training', 'over_seeds', 'several',
-           'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings', 'show_audit', 'check', 'show_checks',
-           'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview', 'print_unasked', 'curves',
-           'show_regions', 'contacts', 'segments', 'attribute', 'graft', 'acceptor_and_donor', 'several_names',
-           'show_graft', 'mutants', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report',
-           'runs']
+           'DrawsPer', 'DRUG_OPERATORS', 'missing_package', 'exit_code', 'last_words', 'Commands', 'print_table',
+           'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train', 'show_training',
+           'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings', 'show_audit',
+           'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview',
+           'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
+           'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'study',
+           'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #f5de0ca3
 import functools
@@ -923,6 +923,62 @@ def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkp
     print_table(found.summary.reset_index(), f"{len(found.table):,} differences of {found.table['target_id'].nunique()} mutants")
     for row in found.left_out.itertuples(): typer.echo(f"Not compared: {row.target_id}, {row.pairs:,} pairs: {row.reason}", err=True)
     for note in found.notes: typer.echo(f"Note: {note}.", err=True)
+
+# %% ../nbs/23_cli.ipynb #e5d4e137
+DRUG_OPERATORS = ["mask", "swap", "delete", "exchange"]
+
+@app.command("drug-audit")
+@reads_tables
+def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+               dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+               table: dict = None, pairs: Annotated[str, typer.Option(help="auto, test or all, as for isaac audit.")] = "auto",
+               prior: Annotated[str, typer.Option(help="hinge, pharmacophore, scaffold, smarts:PATTERN, or a .csv or .parquet file with drug_id "
+                                                       "and atom, counted from 0 as they stand in the SMILES.")] = "hinge",
+               operators: Annotated[list[str], typer.Option(help="mask, swap, delete, exchange.")] = DRUG_OPERATORS,
+               matchings: Annotated[list[str], typer.Option(help="matched, uniform.")] = ["matched", "uniform"], # noqa: B006
+               doses: Annotated[list[str], typer.Option(help="Atoms or groups edited: counts, or percentages of the prior's.")] = ["1", "100%"], # noqa: B006
+               repeats: Repeats = 3, seeds: Seeds = 3,
+               caliper: Annotated[int, typer.Option(help="How unlike a matched atom may be: 0 same element, aromaticity, ring and degree; 1 not the "
+                                                         "degree; 2 same element; 3 carbon or not.")] = 2,
+               primary: Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
+                                                           show_default="swap/matched/100%")] = None,
+               drug_mask: Annotated[str | None, typer.Option(help="The character that the model takes for an unknown atom, such as *.",
+                                                             show_default="the model's own, or none")] = None,
+               initialisations: Networks = 0,
+               spellings: Annotated[int, typer.Option(min=0, help="Other SMILES texts of each drug; 0: do not ask.")] = 10,
+               scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Ask a trained model how much it relies on the atoms of the drug that should matter, and how much on how the drug is spelt.
+
+    Edits are made in the SMILES text as it stands, and checked by RDKit; what it refuses is counted.
+
+    Example: [bold]isaac drug-audit runs/davis/deepdta/seed0 --prior hinge --out runs/drug-side[/]
+
+    Example: [bold]isaac drug-audit runs/davis/tapb/seed0 --drug-mask "*" --operators mask,swap[/]"""
+    from isaac.drug_audit import DrugAuditConfig, audit_drugs, beside_spelling, drug_tables, representation_spread
+    from isaac.plan import validated
+    config = validated(DrugAuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
+                       intervention_seeds=seeds, caliper=caliper, initialisations=initialisations, primary=endpoint(primary) if primary else None)
+    predictor, trained = _named_model(model, device, scale=scale)
+    audited = _audited(_dataset(dataset, sequences, threshold, on_error, table, quiet), trained, pairs)
+    if not quiet: typer.echo(f"Auditing the drugs of {len(audited.pairs):,} pairs", err=True)
+    found = audit_drugs(predictor, audited, prior, config, mask_token=drug_mask, name=trained.label if trained else model, progress=not quiet)
+    tables = drug_tables(found)
+    if spellings:
+        spread = representation_spread(predictor, audited, spellings, progress=not quiet)
+        tables |= {"spelling": spread.table(), "spelling_drugs": spread.drugs, "beside_spelling": beside_spelling(found, spread)}
+    if out: _write(out, tables)
+    show_drug_audit(found, tables, json)
+
+# %% ../nbs/23_cli.ipynb #89ac64ec
+def show_drug_audit(found, tables: dict, as_json: bool) -> None: # a `DrugAudit`; frames by name
+    "A drug-side audit, for people or for scripts."
+    if as_json: return print_json({"model": found.model, "summary": found.summary()} | tables)
+    typer.echo(f"{found.model}: {found.summary()}\n")
+    print_table(tables["headline"].drop(columns="endpoint"), "mechanistic, control: mean |Δ|, units of the output")
+    if len(tables["tests"]): print_table(tables["tests"], "log odds against untrained copies")
+    if "spelling" in tables: print_table(tables["spelling"], "The same molecules, spelt otherwise")
+    for (operator, reason), rows in tables["unauditable"].groupby(["operator", "reason"]):
+        typer.echo(f"Not asked, {operator}: {rows['drug_id'].nunique()} drugs: {reason}", err=True)
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()

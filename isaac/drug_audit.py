@@ -259,7 +259,7 @@ def representation_plan(pairs: pd.DataFrame,         # pair_id, drug_id, target_
                   pd.DataFrame(rejected, columns=["drug_id", "operator", "reason", "proposals"]))
     return assemble_drug_plan(pairs, cells, draws, how, reading, DrugDesign(seed=seed, repeats=n, intervention_seeds=1))
 
-# %% ../nbs/22b_drug_audit.ipynb #eb70a0bb
+# %% ../nbs/22b_drug_audit.ipynb #3c989d05
 @dataclass(frozen=True, eq=False)
 class Spread:
     "What respelling does to a model."
@@ -267,10 +267,12 @@ class Spread:
     overall: dict       # spread, moved, each with _low and _high (units of the output); slope; drugs, pairs; too_long
     plan: DrugPlan = field(repr=False)
 
-    @property
-    def in_affinity(self) -> dict: # likewise
-        "The overall numbers in units of the affinity; NaN where no slope is known."
-        return {k: v * self.overall["slope"] for k, v in self.overall.items() if k.startswith(("spread", "moved"))}
+    def table(self) -> pd.DataFrame: # quantity, unit, value, low, high, drugs, pairs, texts (mean per drug)
+        "The overall numbers, in units of the output and, where the slope is known, of the affinity."
+        o, rows = self.overall, []
+        for unit, slope in {"output": 1.0, "affinity": abs(o["slope"])}.items():
+            rows += [(name, unit, *(o[f"{name}{end}"] * slope for end in ("", "_low", "_high"))) for name in ("spread", "moved") if np.isfinite(slope)]
+        return pd.DataFrame(rows, columns=["quantity", "unit", "value", "low", "high"]).assign(drugs=o["drugs"], pairs=o["pairs"], texts=o["texts"])
 
 
 def affinity_slope(plan: DrugPlan, base: np.ndarray) -> float: # affinity units per unit of the output
