@@ -102,12 +102,13 @@ def atom_effects(model: Any,            # as for `audit`
     table = pd.DataFrame({"atom": range(len(atoms)), "symbol": [a.GetSymbol() for a in atoms]}).join(found, on="atom")
     return table.assign(edits=table["edits"].fillna(""))[ATOM_TABLE], prediction
 
-# %% ../nbs/22e_explain.ipynb #80262511
+# %% ../nbs/22e_explain.ipynb #6a25714d
 def _shade(share: float, colour: str) -> tuple[float, float, float]: # of white and a colour "#RRGGBB"
     return tuple(1 - share * (1 - int(colour[i:i + 2], 16) / 255) for i in (1, 3, 5))
 
 def molecule_svg(smiles: str,
                  change: Sequence[float],        # per heavy atom; NaN stays white
+                 numbered: int = 10,             # so many of the strongest atoms carry their number, from 1
                  size: tuple[int, int] = (620, 380), # pixels
                 ) -> str:                        # one <svg> element
     "A molecule with its atoms shaded by what they do."
@@ -120,6 +121,8 @@ def molecule_svg(smiles: str,
     colours = {i: _shade(0.85 * abs(x) / largest, MECHANISTIC if x < 0 else CONTROL)
                for i, x in enumerate(change) if abs(x) > 0.02 * largest}
     found = Chem.Mol(molecule(smiles))
+    for i in np.argsort(-np.abs(change), kind="stable")[:numbered]:
+        if change[i]: found.GetAtomWithIdx(int(i)).SetProp("atomNote", str(i + 1))
     drawer = rdMolDraw2D.MolDraw2DSVG(*size)
     drawer.drawOptions().highlightRadius = 0.38
     drawer.drawOptions().useBWAtomPalette()
@@ -242,10 +245,10 @@ def residue_figure(explanation: Explanation): # → an `isaac.plots.Chart`
         chart.alt = f"Change of the prediction by each of {len(table)} residues. Strongest: {strongest or 'none'}."
     return chart
 
-# %% ../nbs/22e_explain.ipynb #1e624bcd
+# %% ../nbs/22e_explain.ipynb #20afd772
 DIRECTION = {-1: "lowers it", 0: "both ways", 1: "raises it"}
 MOLECULE = ("Each atom was exchanged, by itself, for the other elements its bonds allow. Orange: this lowers the prediction, so the model counts the "
-            "atom in favour of binding. Blue: it raises it. White: no effect, or no possible exchange.")
+            "atom in favour of binding. Blue: it raises it. White: no effect, or no possible exchange. The strongest carry the table's number.")
 ALONG = "Each line is one residue edited by itself: up, the prediction rises without it; down, it falls."
 
 def _content(explanation: Explanation, n: int) -> dict:
@@ -254,20 +257,20 @@ def _content(explanation: Explanation, n: int) -> dict:
 
     from isaac import __version__
     from isaac.plots import to_svg
-    from isaac.report import as_table
+    from isaac.report import EDITED, as_table
     shown = explanation.top(n)
     shown = shown.assign(direction=np.sign(shown["change"]).map(DIRECTION), pocket=shown["in_prior"].map({True: "yes", False: "no"}),
                          touch=shown["touches"].map({True: "yes", False: "no"}).fillna("not known"))
     heads = {"residue": "Residue", "change": "Change", "direction": "Editing it", "pocket": "In the pocket", "touch": "Touches the drug in crystals"}
     atoms = explanation.atoms.dropna(subset="change").nlargest(n, "magnitude").assign(name=lambda a: a["symbol"] + (a["atom"] + 1).astype(str))
     drawn = lambda title, svg, reading: {"title": title, "svg": Markup(svg), "reading": reading}
-    caption = f"The residues that move the prediction most ({explanation.operator}, one at a time)"
+    caption = f"The residues that move the prediction most, one at a time {EDITED.get(explanation.operator, explanation.operator)}"
     return {"id": content_hash(explanation.drug, explanation.target, explanation.smiles, explanation.prediction)[:8], "isaac": __version__,
             "drug": explanation.drug, "target": explanation.target, "says": explanation.says, "notes": explanation.notes,
             "residues": as_table(shown, heads, caption, magnitudes=("change",)),
             "atoms": as_table(atoms, {"name": "Atom", "change": "Change", "edits": "Exchanged"}, "The atoms that move it most",
                               magnitudes=("change",)),
-            "molecule": drawn("The molecule", molecule_svg(explanation.smiles, explanation.atoms["change"]), MOLECULE),
+            "molecule": drawn("The molecule", molecule_svg(explanation.smiles, explanation.atoms["change"], n), MOLECULE),
             "along": drawn("Along the sequence", to_svg(residue_figure(explanation)), ALONG)}
 
 def _rendered(template: str, content: dict) -> str:
@@ -280,7 +283,7 @@ def explanation_html(explanation: Explanation,
                      page: bool = True,   # a page, or the part of one that notebooks show
                     ) -> str:
     "An explanation as HTML, without scripts and with everything from outside escaped."
-    return _rendered("explain" if page else "explanation", _content(explanation, n))
+    return _rendered("explain" if page else "explanation", _content(explanation, n) | {"page": page})
 
 def write_explanation(explanation: Explanation, path: str | Path, n: int = 10) -> Path:
     "Write an explanation as a page of its own."

@@ -50,7 +50,7 @@ def asked_pairs(pairs: pd.DataFrame, # pair_id, drug_id, target_id, smiles, sequ
                                                                   for pair, region in zip(lost["pair"], lost["region"], strict=True)])
     return found.assign(target_id=found["target"] + ": " + found["kind"] + ", " + found["region"])
 
-# %% ../nbs/22i_regions.ipynb #515f6ee1
+# %% ../nbs/22i_regions.ipynb #d8959d59
 def _same(comparisons: Sequence[Comparison], names: Sequence[str]) -> dict[str, Comparison]:
     "One comparison per name. Raises `InputError` where a name stands for several."
     found, wrong = {}, []
@@ -73,7 +73,8 @@ def region_prior(asked: pd.DataFrame,               # as from `asked_pairs`
     table = _long({name: c.own for name, c in distinct.items()})
     regions = {name: c.region for name, c in distinct.items()}
     table = table.assign(drug_id=None, label="", segment=table["target_id"].map(regions), source="comparison")
-    coverage = [(name, len(c.own), len(c.own), 0, c.kind, "placed", "") for name, c in distinct.items()]
+    status = {True: "placed", False: "nothing to compare, or nothing that the model reads"}
+    coverage = [(name, len(c.own), len(c.own), 0, c.kind, status[len(c.own) > 0], "") for name, c in distinct.items()]
     return Prior("regions", table[TABLE_COLUMNS], pd.DataFrame(coverage, columns=COVERAGE_COLUMNS), _long(neither)[OTHERS_COLUMNS])
 
 def _long(positions: Mapping[str, np.ndarray]) -> pd.DataFrame: # target_id, position
