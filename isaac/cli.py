@@ -896,9 +896,8 @@ def show_graft(found, each: bool, as_json: bool) -> None: # a `GraftResult`; `ea
         typer.echo(f"Not grafted: {row.acceptor}{f' from {row.donor}' if row.donor else ''}: {row.reason}", err=True)
     if len(found.ungrafted) > 5: typer.echo(f"Not grafted: {len(found.ungrafted) - 5:,} more, listed with --out or --json", err=True)
 
-# %% ../nbs/23_cli.ipynb #fd643483
+# %% ../nbs/23_cli.ipynb #de5bf861
 @app.command()
-@reads_tables
 def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
             dataset: Annotated[str, typer.Option(help="davis; no other has mutants.")] = "davis",
             sequences: Annotated[str, typer.Option(help="corrected: with the mutations applied.")] = "corrected",
