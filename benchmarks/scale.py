@@ -3,6 +3,7 @@
     python benchmarks/scale.py            # 1,000 drugs × 1,000 targets; a million edited targets: two minutes
     python benchmarks/scale.py --quick    # 200 × 200; a hundred thousand
     python benchmarks/scale.py --json     # the JSON alone
+    python benchmarks/scale.py --curve    # time and memory of 10² to 10⁶ pairs, in memory and from disk, and 10⁷ from disk: half an hour
 
 Drugs and targets are made up, the model is two counts per target, so that what is measured is the package. Each part runs in a process of its
 own. Ends with exit code 1 where the million pairs take more than 2 GiB, or the million edited targets more than 5 s to plan.
@@ -11,15 +12,19 @@ import argparse
 import json
 import resource
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from isaac.audit import AuditConfig, score_table
 from isaac.engine import respond
+from isaac.large import audit_large
 from isaac.plan import Design, make_plan
 from isaac.priors import Prior, prior_from_table
 from isaac.scores import response_matrix
@@ -57,12 +62,15 @@ class Stopwatch:
         self.last = now
 
 
+ASKED = {"operators": ("substitute",), "matchings": ("uniform",), "doses": (10,), "repeats": 1, "intervention_seeds": 2}
+
+
 def many_pairs(side: int) -> dict:
     "side × side pairs from the plan to the scores."
     watch = Stopwatch()
     pairs, prior = made_up(side, side, 300)
     watch.stop("data")
-    design = {"operators": ("substitute",), "matchings": ("uniform",), "doses": (10,), "repeats": 1, "intervention_seeds": 2}
+    design = ASKED
     plan = make_plan(pairs, prior, design=Design(**design))
     watch.stop("plan")
     responses = respond(plan, Counts())
@@ -71,6 +79,44 @@ def many_pairs(side: int) -> dict:
     watch.stop("scores")
     rs = scores[scores["score"].eq("RS") & scores["support"].eq("common")].iloc[0]
     return {"pairs": len(pairs), "predictions": len(plan.edits), "RS": rs["value"], "low": rs["low"], "high": rs["high"], "stages": watch.stages}
+
+
+def on_disk(side: int) -> dict:
+    "side × side pairs from a table on disk to the scores; the table is made some drugs at a time."
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        grid, prior = made_up(1, side, 300)
+        with ExitStack() as stack:
+            writer = None
+            for i in range(side):
+                some = grid[["target_id", "sequence"]].assign(drug_id=f"D{i:05}", smiles="C" * (1 + i % 40) + "N" * (1 + i // 40))
+                table = pa.Table.from_pandas(some, preserve_index=False)
+                writer = writer or stack.enter_context(pq.ParquetWriter(Path(folder, "pairs.parquet"), table.schema))
+                writer.write_table(table)
+        watch.stop("data")
+        found = audit_large(Counts(), Path(folder, "pairs.parquet"), prior, Path(folder, "run"), progress=False, **ASKED)
+        watch.stop("audit")
+    rs = found.scores[found.scores["endpoint"].eq("primary")].iloc[0]
+    return {"pairs": side**2, "predictions": int(found.manifest["account"]["asked"]), "RS": rs["value"], "low": rs["low"], "high": rs["high"],
+            "parts": found.manifest["account"]["parts"], "stages": watch.stages}
+
+
+def curve(sides: list[int], most_in_memory: int = 1_000) -> list[dict]:
+    "Time and peak memory of ever more pairs, both ways."
+    rows = []
+    for side in sides:
+        for way, what in (("in memory", many_pairs), ("from disk", on_disk)):
+            if way == "in memory" and side > most_in_memory: continue
+            found = alone(what, side)
+            stages = [x for name, x in found["stages"].items() if name != "data"]
+            rows.append({"way": way, "parts": found.get("parts", 1), **{name: found[name] for name in ("pairs", "RS", "low", "high")},
+                         "seconds": sum(x["seconds"] for x in stages), "peak_gib": stages[-1]["peak_gib"]})
+            r = rows[-1]
+            print(f"{r['pairs']:12,} pairs {way}, {r['parts']:3d} parts: {r['seconds']:7.1f} s, peak {r['peak_gib']:.2f} GiB, "
+                  f"RS {r['RS']:.4f} ({r['low']:.4f} to {r['high']:.4f})", file=sys.stderr, flush=True)
+    return rows
 
 
 def many_edits(edits: int) -> dict:
@@ -92,7 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a twenty-fifth of the pairs, a tenth of the edits")
     parser.add_argument("--json", action="store_true", help="print the JSON alone")
+    parser.add_argument("--curve", nargs="*", type=int, metavar="SIDE", help="time and memory of SIDE × SIDE pairs each, instead")
     options = parser.parse_args()
+    if options.curve is not None: return print(json.dumps(curve(options.curve or [10, 32, 100, 316, 1_000, 3_162]), indent=2))
     result = {"pairs": alone(many_pairs, 200 if options.quick else 1_000), "edits": alone(many_edits, 100_000 if options.quick else 1_000_000)}
     if options.json: print(json.dumps(result, indent=2))
     else:
