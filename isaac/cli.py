@@ -12,8 +12,8 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings', 'show_audit',
            'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview',
            'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
-           'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'study',
-           'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'joint',
+           'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #f5de0ca3
 import functools
@@ -978,6 +978,51 @@ def show_drug_audit(found, tables: dict, as_json: bool) -> None: # a `DrugAudit`
     if "spelling" in tables: print_table(tables["spelling"], "The same molecules, spelt otherwise")
     for (operator, reason), rows in tables["unauditable"].groupby(["operator", "reason"]):
         typer.echo(f"Not asked, {operator}: {rows['drug_id'].nunique()} drugs: {reason}", err=True)
+
+# %% ../nbs/23_cli.ipynb #4cd35f47
+@app.command()
+@reads_tables
+def joint(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+          dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+          table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
+          atoms: Annotated[str, typer.Option(help="Which atoms should matter: as the prior of isaac drug-audit.")] = "hinge",
+          operator: Annotated[str, typer.Option(help="Of the target, as for isaac audit.")] = "mask",
+          matching: Annotated[str, typer.Option(help="Of the target's control.")] = "geometry",
+          dose: Annotated[str, typer.Option(help="Residues edited: a count, or a percentage of the visible prior.")] = "100%",
+          drug_operator: Annotated[str, typer.Option(help="Of the drug, as for isaac drug-audit.")] = "swap",
+          drug_matching: Annotated[str, typer.Option(help="Of the drug's control: matched or uniform.")] = "matched",
+          drug_dose: Annotated[str, typer.Option(help="Atoms or groups edited: a count, or a percentage of the prior's.")] = "100%",
+          drug_mask: Annotated[str | None, typer.Option(help="The character that the model takes for an unknown atom, such as *.",
+                                                        show_default="the model's own, or none")] = None,
+          repeats: Repeats = 3, seed: Draw = 0, sample: Sample = None, min_prior: MinPrior = 10,
+          scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+          device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+    """Ask whether the effect of a pocket edit depends on the drug: both sides are edited at once.
+
+    Example: [bold]isaac joint runs/davis/deepdta/seed0 --out runs/joint[/]
+
+    Example: [bold]isaac joint runs/davis/tapb/seed0 --atoms pharmacophore --sample 400[/]"""
+    from isaac.chemistry import named_atom_prior
+    from isaac.drug_plan import drug_reading
+    from isaac.joint import joint as ask
+    from isaac.joint import joint_figure
+    from isaac.studies import PriorChoice, load_prior
+    predictor, trained = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
+    asked = _sampled(_audited(data, trained, "auto"), sample, seed)
+    placed = load_prior(PriorChoice(name=prior, source=prior_source), data.targets)
+    size, = several([dose])
+    drug_size, = several([drug_dose])
+    found = ask(predictor, asked, placed, named_atom_prior(atoms, data.drugs), operator=operator, matching=matching, dose=size,
+                drug_operator=drug_operator, drug_matching=drug_matching, drug_dose=drug_size, repeats=repeats, seed=seed, min_prior=min_prior,
+                how=drug_reading(predictor, asked.frame, drug_mask), progress=not quiet)
+    tables = found.tables() | {"unauditable": found.plan.unauditable}
+    if out: _write(out, tables, joint_figure(found.arms))
+    if json: return print_json(tables)
+    print_unasked(found.plan)
+    wide = found.arms.pivot_table(index=["target_arm", "drug_arm"], columns="measure", values="value", sort=False).reset_index()
+    print_table(wide, f"Mean sizes, {len(found.plan.pairs):,} pairs")
+    print_table(found.scores, "Interaction of both priors: its share beside that of a control")
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()

@@ -106,13 +106,13 @@ def joint_plan(model: Any,           # what is asked how it reads; a predictor o
     target = make_plan(pairs, prior, reading(model), design)
     return crossed(target, drug_plan(pairs, atoms, how or drug_reading(model, pairs), reading(model), drugs))
 
-# %% ../nbs/22h_joint.ipynb #f1e93a1c
+# %% ../nbs/22h_joint.ipynb #b84533dd
 SIZES = ("pocket", "pocket_after", "drug", "interaction", "relative")
 
 @dataclass(frozen=True, eq=False)
 class Joint:
     "What a joint audit found."
-    arms: pd.DataFrame   # target, drug (their arms), measure (one of `SIZES`), value, low, high; units of the prediction, relative 0–1
+    arms: pd.DataFrame   # target_arm, drug_arm, measure (one of `SIZES`), value, low, high; units of the prediction, relative 0–1
     scores: pd.DataFrame # against (target arm × drug arm), score (interaction or relative), value, low, high, pairs, status
     plan: Plan
 
@@ -144,7 +144,7 @@ def _worlds(plan: Plan, responses: Responses, draws: int, seed: int) -> np.ndarr
     relative = np.divide(interaction, own, out=np.zeros_like(own), where=own > 0)
     return np.concatenate([worlds, relative[:, None]], axis=1)
 
-# %% ../nbs/22h_joint.ipynb #793d6f34
+# %% ../nbs/22h_joint.ipynb #d6ca06b8
 def joint_tables(plan: Plan, responses: Responses, # as for `effects`
                  draws: int = 2000, seed: int = 0, level: float = 0.95, # of the bootstrap
                 ) -> Joint:
@@ -158,7 +158,7 @@ def joint_tables(plan: Plan, responses: Responses, # as for `effects`
             first, second = worlds[0, SIZES.index(name)], worlds[i, SIZES.index(name)]
             with np.errstate(invalid="ignore"): found = (np.nan,) * 3 if still else interval(first / (first + second))
             scores.append((" × ".join(other), name, *found, len(plan.pairs), "no response" if still else "ok"))
-    return Joint(pd.DataFrame(arms, columns=["target", "drug", "measure", "value", "low", "high"]),
+    return Joint(pd.DataFrame(arms, columns=["target_arm", "drug_arm", "measure", "value", "low", "high"]),
                  pd.DataFrame(scores, columns=["against", "score", "value", "low", "high", "pairs", "status"]), plan)
 
 # %% ../nbs/22h_joint.ipynb #f10ad937
@@ -175,14 +175,14 @@ def joint(model: Any,                       # a predictor, two-tower model or fu
     plan = joint_plan(model, pairs, prior, atoms, **asked)
     return joint_tables(plan, respond(plan, model, progress=progress, keep=keep), draws, asked.get("seed", 0), level)
 
-# %% ../nbs/22h_joint.ipynb #32f6793f
+# %% ../nbs/22h_joint.ipynb #0c184821
 def joint_figure(arms: pd.DataFrame,  # of `Joint`; several models where it has a column `model`
                  level: float = 0.95, # of the intervals in the frame
                 ):                    # isaac.plots.Chart
     "Interactions of all combinations, and relative to the edits' own effects."
     from isaac.plots import CONTROL, MECHANISTIC, canvas, percent
     arms = arms if "model" in arms else arms.assign(model="")
-    shown = arms[arms["measure"].isin(["interaction", "relative"])].assign(combination=lambda rows: rows["target"] + " × " + rows["drug"])
+    shown = arms[arms["measure"].isin(["interaction", "relative"])].assign(combination=lambda rows: rows["target_arm"] + " × " + rows["drug_arm"])
     rows = shown[["model", "combination"]].drop_duplicates().reset_index(drop=True)
     at = pd.Series(-rows.index - 0.6 * rows.groupby("model", sort=False).ngroup(), index=pd.MultiIndex.from_frame(rows))
     words = lambda text: text.replace("mechanistic", "prior")
