@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install audit davis test lint test-notebooks test-python export clean-notebooks readme docs
+.PHONY: help install audit davis test lint test-notebooks test-python tutorials export clean-notebooks readme docs
 
 help: ## list these targets
 	@echo "ISAAC: does a drug–target model read the binding pocket?"
@@ -61,6 +61,9 @@ test-notebooks: install ## run every notebook from top to bottom
 
 test-python: install ## pytest
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --junitxml=$(VENV)/pytest.xml
+
+tutorials: install ## run all tutorials from the top, each in a fresh kernel; NAMES="quickstart davis" for some
+	@OMP_NUM_THREADS=1 $(BIN)/python .ci/tutorials.py $(NAMES)
 
 export: install ## notebooks → isaac/*.py
 	@$(BIN)/nbdev_export

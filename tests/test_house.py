@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -188,19 +187,3 @@ def links(text: str) -> set[str]:
 def test_links_within_the_repository_lead_somewhere(page):
     texts = [cell["text"] for cell in cells_of(page, "markdown")] if page.suffix == ".ipynb" else [page.read_text(encoding="utf-8")]
     assert [target for text in texts for target in links(text) if not (page.parent / target).exists()] == []
-
-
-@pytest.mark.slow
-def test_sdist_and_wheel_hold_the_whole_package(tree):
-    "`python -m build` makes the sdist, and the wheel from the unpacked sdist."
-    run([sys.executable, "-m", "build", "--no-isolation", "--outdir", tree.parent / "dist", "."], tree)
-    wheel, = (tree.parent / "dist").glob("*.whl")
-    assert len(list((tree.parent / "dist").glob("*.tar.gz"))) == 1
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
-        metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
-    assert {name_of(path) for path in TRACKED if path.is_relative_to(ROOT / "isaac")} == {name for name in names if name.startswith("isaac/")}
-    assert "isaac = isaac.cli:app" in points
-    assert f"Version: {SETTINGS['version']}\n" in metadata and f"Requires-Python: >={SETTINGS['min_python']}\n" in metadata
-    assert any(name.endswith("LICENSE") for name in names)
