@@ -11,15 +11,17 @@ from isaac.curves import Curves, curve_tables, curves
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
+from isaac.graft import GraftResult, graft, graft_chart, graft_plan, graft_scores, graft_table
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.large import LargeAudit, audit_large
 from isaac.manifold import manifold_notes, off_manifold
 from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
+from isaac.mutants import MutantResult, compared_pairs, mutant_chart, mutant_scores, mutants
 from isaac.placebo import PlaceboSums, expected_cost, placebo_plan, placebo_sums, placements
 from isaac.plan import Design, Plan, load_plan, make_plan, save_plan
-from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_prior, true_reliance
+from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_mutants, planted_prior, true_reliance
 from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
