@@ -13,7 +13,7 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview',
            'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
            'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'joint',
-           'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'explain', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
 
 # %% ../nbs/23_cli.ipynb #f5de0ca3
 import functools
@@ -1023,6 +1023,48 @@ def joint(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     wide = found.arms.pivot_table(index=["target_arm", "drug_arm"], columns="measure", values="value", sort=False).reset_index()
     print_table(wide, f"Mean sizes, {len(found.plan.pairs):,} pairs")
     print_table(found.scores, "Interaction of both priors: its share beside that of a control")
+
+# %% ../nbs/23_cli.ipynb #4bfa3b96
+@app.command()
+@reads_tables
+def explain(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
+            drug: Annotated[str, typer.Argument(metavar="DRUG", help="Its id in the data, its name (imatinib), or a SMILES.")],
+            target: Annotated[str, typer.Argument(metavar="TARGET", help="Its id in the data, or a sequence.")],
+            dataset: Dataset = "davis", sequences: Sequences = "as_distributed", threshold: Threshold = None, on_error: OnError = "raise",
+            table: dict = None, prior: Prior = "klifs", prior_source: PriorSource = "snapshot",
+            operator: Annotated[str, typer.Option(help="What is done to a residue: mask, alanine, substitute, conservative, radical.")] = "mask",
+            top: Annotated[int, typer.Option(min=1, help="Residues and atoms that are listed.")] = 10, seed: Draw = 0,
+            structure: Annotated[Path | None, typer.Option(help="A .pdb or .cif file of the target, on which residues are shown beside --out; needs "
+                                                                "pip install 'isaac-audit\\[view]'.")] = None,
+            scale: Scale = None, max_target_length: MaxTargetLength = None, truncation: Truncation = None, mask_token: MaskToken = None,
+            device: Device = "auto", out: Annotated[Path | None, typer.Option(help="An .html file to write.", show_default="none written")] = None,
+            json: Json = False):
+    """Explain one prediction: the residues and the atoms that would change it, beside the measurement and the crystal contacts.
+
+    Example: [bold]isaac explain runs/davis/deepdta/seed0 imatinib ABL1 --out imatinib-abl1.html[/]
+
+    Example: [bold]isaac explain runs/davis/deepdta/seed0 gefitinib EGFR --structure 2ity.cif --out gefitinib.html[/]"""
+    from isaac.contacts import klifs_contacts
+    from isaac.core import InputError, Problem, write_text
+    from isaac.explain import explain_pair, find_drug, find_target, show_residues, view_structure, write_explanation
+    from isaac.modes import binding_modes
+    from isaac.studies import PriorChoice, load_prior
+    if structure and not out: raise InputError("A structure is shown on a page", [Problem("option", "structure", str(structure), "without --out")])
+    names = binding_modes().set_index("drug_id")["name"]
+    predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
+    data = _dataset(dataset, sequences, threshold, on_error, table)
+    who, where = find_drug(data, drug, names)[0], find_target(data, target)[0]
+    one = data.targets[data.targets["target_id"].eq(where)]
+    placed = load_prior(PriorChoice(name=prior, source=prior_source), one) if len(one) else None
+    seen = klifs_contacts(data.drugs[data.drugs["drug_id"].eq(who)], one, pocket=placed).prior if prior == "klifs" and who and len(one) else None
+    found = explain_pair(predictor, drug, target, data, placed, seen, names, operator, seed=seed)
+    if out: write_explanation(found, out, top)
+    if structure: write_text(out.with_name(f"{out.stem}-structure.html"), view_structure(found, structure, n=top).write_html(fullpage=True))
+    if json: return print_json(found.record(top))
+    typer.echo("\n".join([f"{found.drug} in {found.target}", found.says, *found.notes]))
+    print_table(show_residues(found, top), "Residues that move the prediction most")
+    print_table(found.strongest_atoms(top), "Atoms that move it most")
+    if out: typer.echo(f"Written: {out}" + (f", {out.stem}-structure.html" if structure else ""))
 
 # %% ../nbs/23_cli.ipynb #b2daba4c
 @app.command()
