@@ -36,7 +36,7 @@ def windows(residues: int, # of a sequence, as far as it is read
     count = max(1, round(residues / width))
     return np.arange(residues) * count // residues
 
-# %% ../nbs/22f_attribution.ipynb #fad51c36
+# %% ../nbs/22f_attribution.ipynb #6d49cb5b
 Credit = Callable[[Callable], Any] # a method: given what answers vectors of presence, the attributions
 
 def asked_by(credit: Credit, players: int) -> np.ndarray: # bool, shape (questions, players): masked
@@ -54,7 +54,7 @@ def credited(credit: Credit,
             ) -> np.ndarray:      # shape (pairs, players)
     "What a method makes of the answers."
     import torch
-    left = iter(torch.from_numpy(np.ascontiguousarray(answers, dtype=float)))
+    left = iter(torch.from_numpy(np.array(answers, dtype=float)))
     read = lambda present: torch.stack([next(left) for _ in range(len(present))])
     return credit(read).reshape(answers.shape[1], -1).numpy()
 

@@ -25,18 +25,20 @@ from .priors import Prior
 from .scores import base_predictions, response_matrix
 from .sufficiency import QUESTIONS, asked_of, masked_residues, sufficiency_plan
 
-# %% ../nbs/22g_curves.ipynb #e641a041
+# %% ../nbs/22g_curves.ipynb #37fdb6ed
 def weighted_auprc(f: np.ndarray,       # predictions, shape (pairs,)
                    binds: np.ndarray,   # bool, shape (pairs,)
                    weights: np.ndarray, # shape (..., pairs)
-                  ) -> np.ndarray:      # shape (...); NaN where no binder has weight
+                  ) -> np.ndarray:      # shape (...); NaN where a class has no weight
     "Average precision of weighted pairs; equal predictions make one step."
     order = np.argsort(-f, kind="stable")
     last = np.flatnonzero(np.diff(f[order], append=np.nan) != 0) # of every group of equal predictions
     sorted_weights = np.take(weights, order, axis=-1)
     hits, seen = (np.cumsum(x, axis=-1)[..., last] for x in (sorted_weights * binds[order], sorted_weights))
     precision = np.divide(hits, seen, out=np.zeros_like(hits, dtype=float), where=seen > 0)
-    with np.errstate(invalid="ignore", divide="ignore"): return (np.diff(hits, prepend=0, axis=-1) * precision).sum(axis=-1) / hits[..., -1]
+    positive, both = hits[..., -1], (hits[..., -1] > 0) & (hits[..., -1] < seen[..., -1])
+    with np.errstate(invalid="ignore", divide="ignore"): area = (np.diff(hits, prepend=0, axis=-1) * precision).sum(axis=-1) / positive
+    return np.where(both, area, np.nan)
 
 # %% ../nbs/22g_curves.ipynb #ee8b0b35
 def weighted_concordance(y: np.ndarray,       # measured affinities, shape (pairs,)
