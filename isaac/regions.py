@@ -8,7 +8,7 @@ __all__ = ['REST', 'SWAPPED', 'ALIGNED', 'CONTACT_DESIGN', 'SEGMENT_DESIGN', 'Co
            'aligned_drugs', 'RegionAudit', 'contact_audit', 'segments_of', 'mode_excess', 'segment_audit',
            'segment_figure']
 
-# %% ../nbs/22i_regions.ipynb #4c38050e
+# %% ../nbs/22i_regions.ipynb #d13c1c5c
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -22,7 +22,7 @@ from .contacts import PAIR, contact_pairs
 from .core import InputError, Problem, hash64, random_bits, stream_key
 from .datasets import DTIDataset
 from .engine import Responses, respond
-from .inference import bootstrap, score_interval
+from .inference import adjusted, bootstrap, bootstrap_error, score_interval, two_sided
 from .modes import MODES
 from .plan import Design, Plan, arm_cells, make_plan
 from .predictors import Reading, as_predictor, reading, visible_range
@@ -256,7 +256,7 @@ def contact_audit(model: Any,            # a predictor, two-tower model or funct
     scores = region_scores(plan, responses, ("kind",), data.threshold, draws, seed)
     return RegionAudit(scores, _comparison_table(plan, responses), _unasked(plan), plan, responses)
 
-# %% ../nbs/22i_regions.ipynb #1d1a162c
+# %% ../nbs/22i_regions.ipynb #30e7bf70
 SEGMENT_DESIGN = Design(operators=("substitute",), matchings=("uniform",), doses=("100%",), repeats=2, intervention_seeds=1, min_prior=1)
 
 def segments_of(pairs: pd.DataFrame, # pair_id, target_id
@@ -271,7 +271,7 @@ def segments_of(pairs: pd.DataFrame, # pair_id, target_id
 
 def mode_excess(plan: Plan, responses: Responses,
                 draws: int = 2000, seed: int = 0, level: float = 0.95,
-               ) -> pd.DataFrame: # region, mode, operator, matching, dose, excess, low, high
+               ) -> pd.DataFrame: # region, mode, operator, matching, dose, excess, low, high, p, q (Benjamini–Hochberg, over the table)
     "Log odds of a segment with drugs of one mode, minus with all other drugs of known mode."
     matrix, table, rows = response_matrix(plan, responses), plan.pairs.reset_index(drop=True), []
     known = table["mode"].ne("unknown")
@@ -284,8 +284,10 @@ def mode_excess(plan: Plan, responses: Responses,
                 mine = table.loc[asked, "mode"].eq(mode)
                 (value, drawn), (rest, others) = of(asked[mine]), of(asked[~mine])
                 low, high = score_interval(log_odds, value - rest, drawn - others, level)
-                rows.append({"region": region, "mode": mode} | named(condition) | {"excess": value - rest, "low": low, "high": high})
-    return pd.DataFrame(rows)
+                p = float(two_sided(value - rest, bootstrap_error(drawn - others), np.inf))
+                rows.append({"region": region, "mode": mode} | named(condition) | {"excess": value - rest, "low": low, "high": high, "p": p})
+    found = pd.DataFrame(rows)
+    return found.assign(q=adjusted(found["p"].to_numpy())[1])
 
 def _odds(c, pairs: pd.DataFrame, draws: int, seed: int) -> tuple[float, np.ndarray]:
     if not len(pairs) or not c.responds: return np.nan, np.full(draws, np.nan)
