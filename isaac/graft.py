@@ -7,7 +7,7 @@ __all__ = ['MIN_ALIGNED', 'MIN_DIFFERING', 'UNGRAFTED', 'GRAFTS', 'ASKED', 'LEAS
            'Side', 'Graft', 'make_graft', 'too_few', 'ungraftable', 'donors_by_lot', 'chosen_grafts', 'graft_cells',
            'GraftPlan', 'graft_plan', 'graft_table', 'graft_scores', 'GraftResult', 'graft', 'graft_chart']
 
-# %% ../nbs/22c_graft.ipynb #e24accd8
+# %% ../nbs/22c_graft.ipynb #3e95ea7c
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +26,7 @@ from .operators import to_letters
 from .plan import Block, Design, Plan, assemble_plan, planned_sites, variant_ids
 from .predictors import Reading, as_predictor, reading
 from .priors import Prior
-from .scores import base_predictions
+from .scores import base_predictions, levels_of
 
 # %% ../nbs/22c_graft.ipynb #10f9ff77
 def label_positions(prior: Prior,          # labels occur once per target
@@ -219,7 +219,7 @@ def _sides(pairs: pd.DataFrame, sites: list[Site], prior: Prior) -> tuple[list[S
     sides = [Side(t, r, sites[r], seen(v, sites[r])) for (t, r), v in zip(rows.itertuples(index=False), places.to_numpy(), strict=True)]
     return sides, list(places.columns)
 
-# %% ../nbs/22c_graft.ipynb #60f76e19
+# %% ../nbs/22c_graft.ipynb #076a8e13
 def _changes(asked: GraftPlan, responses: Responses) -> pd.DataFrame: # drug_id, acceptor, first_cell, graft, control
     "The predictions of grafted sequences, controls averaged over their draws."
     per, edits = 1 + asked.repeats, responses.table[responses.table["cell_id"].gt(0)]
@@ -228,21 +228,20 @@ def _changes(asked: GraftPlan, responses: Responses) -> pd.DataFrame: # drug_id,
     edits = edits.assign(first_cell=place // per * per + 1, arm=np.where(place % per == 0, "graft", "control"))
     return edits.groupby(["drug_id", "acceptor", "first_cell", "arm"])["value"].mean().unstack().reset_index()
 
-ASKED = ["drug_id", "acceptor", "donor", "A", "B", "gap", "graft", "control", "smiles", "sequence_A", "sequence_B"]
+ASKED = ["drug_id", "acceptor", "donor", "A", "B", "gap", "graft", "control"]
 
 def graft_table(asked: GraftPlan,     # from `graft_plan`
                 responses: Responses, # the answers to its plan
                ) -> pd.DataFrame:     # `ASKED`: f(d, A), f(d, B), their difference, and the changes by graft and control
     "What the graft and its control change, beside the whole difference between the targets."
-    base = asked.plan.pairs[["drug_id", "target_id", "smiles", "sequence"]].assign(value=base_predictions(asked.plan, responses))
-    sides = {side: base.rename(columns={"target_id": own, "value": side, "sequence": f"sequence_{side}"})
-             for side, own in (("A", "acceptor"), ("B", "donor"))}
+    base = asked.plan.pairs[["drug_id", "target_id"]].assign(value=base_predictions(asked.plan, responses))
     found = asked.grafts[["acceptor", "donor", "first_cell"]].merge(_changes(asked, responses), on=["acceptor", "first_cell"])
-    found = found.merge(sides["A"], on=["drug_id", "acceptor"]).merge(sides["B"].drop(columns="smiles"), on=["drug_id", "donor"])
+    for side, own in (("A", "acceptor"), ("B", "donor")):
+        found = found.merge(base.rename(columns={"target_id": own, "value": side}), on=["drug_id", own])
     found = found.assign(gap=found["B"] - found["A"], graft=found["graft"] - found["A"], control=found["control"] - found["A"])
     return found.sort_values(ASKED[:3], ignore_index=True)[ASKED]
 
-# %% ../nbs/22c_graft.ipynb #73567d83
+# %% ../nbs/22c_graft.ipynb #1175046c
 LEAST_GAP = 0.5 # difference between two targets, on the model's scale, that there must be to explain
 
 def graft_scores(table: pd.DataFrame,        # as from `graft_table`
@@ -262,8 +261,8 @@ def graft_scores(table: pd.DataFrame,        # as from `graft_table`
 
 def _resampled(used: pd.DataFrame, features: np.ndarray, draws: int, seed: int) -> np.ndarray: # shape (draws, features)
     "Sums with product weights over drugs, acceptors and donors."
-    drugs, drug = np.unique(used["smiles"].to_numpy(str), return_inverse=True)
-    targets, sides = np.unique(used[["sequence_A", "sequence_B"]].to_numpy(str), return_inverse=True)
+    drugs, drug = levels_of(used["drug_id"].to_numpy())
+    targets, sides = levels_of(used[["acceptor", "donor"]].to_numpy().ravel())
     a, b = sides.reshape(-1, 2).T
     sums = np.empty((draws, features.shape[1]))
     for start in range(0, draws, 100):
@@ -272,7 +271,7 @@ def _resampled(used: pd.DataFrame, features: np.ndarray, draws: int, seed: int) 
         sums[now] = (of_drug[:, drug] * of_target[:, a] * of_target[:, b]) @ features
     return sums
 
-# %% ../nbs/22c_graft.ipynb #eccdf8e4
+# %% ../nbs/22c_graft.ipynb #d98d0f00
 @dataclass(frozen=True, eq=False)
 class GraftResult:
     "How much of the differences between targets goes with the pocket."
@@ -283,9 +282,8 @@ class GraftResult:
     scores: pd.DataFrame    # as from `graft_scores`
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        "All frames, by name; drugs and targets by their ids."
-        return {"scores": self.scores, "table": self.table.drop(columns=["smiles", "sequence_A", "sequence_B"]), "grafts": self.grafts,
-                "ungrafted": self.ungrafted}
+        "All frames, by name."
+        return {name: getattr(self, name) for name in ("scores", "table", "grafts", "ungrafted")}
 
 def graft(model: Any,                        # a predictor, two-tower model or function, as for `audit`
           data: DTIDataset,                  # its drugs are asked with its targets, measured or not

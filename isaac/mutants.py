@@ -183,12 +183,13 @@ def _formulas(means: np.ndarray) -> np.ndarray: # of the features, shape (…, 1
         spread = np.sqrt(np.maximum(xx * exact - x * x, 0) * np.maximum(yy * exact - y * y, 0))
         return np.stack([off / known, 1 - off / off_zero, hit / large, xy / xx, (xy * exact - x * y) / np.where(spread > 1e-12, spread, np.nan)])
 
-# %% ../nbs/22d_mutants.ipynb #e8107c70
+# %% ../nbs/22d_mutants.ipynb #68faf073
 COUNTED = {"error": 0, "gain": 0, "sign": 3, "slope": 5, "correlation": 5} # the feature that says which differences a measure is about
 
 def _drawn(features: list[np.ndarray], table: pd.DataFrame, draws: int, seed: int) -> list[np.ndarray]: # shape (measures, draws) each
     "The measures of all predictors on the same resampled worlds."
-    weights = pair_weights(table["smiles"].to_numpy(), table["sequence"].to_numpy(), np.arange(draws), seed, clusters=table["gene"].to_numpy())
+    drugs, targets, genes = (table[name].to_numpy() for name in ("drug_id", "target_id", "gene"))
+    weights = pair_weights(drugs, targets, np.arange(draws), seed, clusters=genes)
     worlds = [[weighted_means(f, w) for f in features] for w in weights]
     return [_formulas(np.concatenate(means)) for means in zip(*worlds, strict=True)]
 

@@ -174,7 +174,7 @@ def test_the_answers_are_read_as_they_were_asked():
         first = asked.grafts.set_index("acceptor").at[row.acceptor, "first_cell"]
         pairs = asked.plan.pairs.query("drug_id == @row.drug_id and target_id == @row.acceptor")
         edits = asked.plan.edits[asked.plan.edits["pair_id"].isin(pairs["pair_id"])].set_index("cell_id")["target_variant"]
-        ask = lambda text, smiles=row.smiles: model([smiles], [text])[0]
+        ask = lambda text, smiles=pairs["smiles"].item(): model([smiles], [text])[0]
         assert np.isclose(row.A, ask(sequence[row.acceptor])) and np.isclose(row.B, ask(sequence[row.donor])) and np.isclose(row.gap, row.B - row.A)
         assert np.isclose(row.graft, ask(strings[edits[first]]) - row.A)
         assert np.isclose(row.control, np.mean([ask(strings[edits[first + 1 + i]]) for i in range(2)]) - row.A)

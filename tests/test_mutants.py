@@ -79,7 +79,7 @@ def test_a_difference_lies_in_its_range_whatever_the_bounds_hide(rows):
 
 def test_scores_by_hand():
     table = pd.DataFrame({"measured": [2.0, -1.0, 0.2, np.nan, np.nan], "low": [2, -1, 0.2, -np.inf, -np.inf], "high": [2, -1, 0.2, -3, np.inf],
-                          "predicted": [1.0, 0.0, -0.2, -4.0, 9.0], "gene": list("aabbc"), "smiles": list("CNOPS"), "sequence": list("ACDEF")})
+                          "predicted": [1.0, 0.0, -0.2, -4.0, 9.0], "gene": list("aabbc"), "drug_id": list("CNOPS"), "target_id": list("ACDEF")})
     found = mutant_scores(table, {"predicted": "m"}, draws=100).set_index("measure")
     assert found["n"].to_dict() == {"error": 4, "gain": 4, "sign": 2, "slope": 3, "correlation": 3} and found["genes"]["sign"] == 1
     assert np.isclose(found["value"]["error"], (1 + 1 + 0.4 + 0) / 4) and np.isclose(found["value"]["gain"], 1 - 2.4 / (2 + 1 + 0.2 + 3))
@@ -91,9 +91,9 @@ def test_clusters_widen_the_interval_and_nothing_known_is_no_number():
     rng = np.random.default_rng(0)
     of_gene = np.repeat(rng.normal(0, 1, 8), 30)
     table = pd.DataFrame({"measured": of_gene, "low": of_gene, "high": of_gene, "predicted": 0.0, "gene": np.repeat(list("abcdefgh"), 30),
-                          "smiles": [f"C{i % 30}" for i in range(240)], "sequence": [f"S{i // 5}" for i in range(240)]})
+                          "drug_id": [f"D{i % 30}" for i in range(240)], "target_id": [f"T{i // 5}" for i in range(240)]})
     width = lambda t: (lambda r: r["high"] - r["low"])(mutant_scores(t, {"predicted": "m"}, draws=300).set_index("measure").loc["error"])
-    assert width(table) > 1.5 * width(table.assign(gene=table["sequence"]))
+    assert width(table) > 1.5 * width(table.assign(gene=table["target_id"]))
     unknown = table.assign(measured=np.nan, low=-np.inf, high=np.inf)
     assert mutant_scores(unknown, {"predicted": "m"}, draws=20)[["value", "low", "high"]].isna().all().all()
 
