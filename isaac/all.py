@@ -4,6 +4,7 @@ from isaac.attribution import attribute, disagreements, pair_scores, segment_tab
 from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, find_runs
 from isaac.balance import balance_table, lowered_doses, mask_note
 from isaac.checks import CheckReport, check_predictor
+from isaac.contacts import Contacts, contact_pairs, klifs_contacts, match_ligands
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
 from isaac.comparison import Comparison, compare
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
@@ -12,11 +13,13 @@ from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.graft import GraftResult, graft, graft_chart, graft_plan, graft_scores, graft_table
+from isaac.explain import Explanation, explain_pair, view_structure, write_explanation
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.large import LargeAudit, audit_large
 from isaac.manifold import manifold_notes, off_manifold
 from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
+from isaac.modes import binding_modes, read_modes
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, TrainingResult, train, untrained
 from isaac.mutants import MutantResult, compared_pairs, mutant_chart, mutant_scores, mutants
 from isaac.placebo import PlaceboSums, expected_cost, placebo_plan, placebo_sums, placements
@@ -25,6 +28,7 @@ from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_muta
 from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
+from isaac.regions import Comparison, RegionAudit, contact_audit, region_plan, region_scores, segment_audit
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific
 from isaac.scan import interactions, scan, scan_plan, scan_table
