@@ -12,7 +12,7 @@ from isaac.curves import Curves, curve_tables, curves
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
-from isaac.graft import GraftResult, graft, graft_chart, graft_plan, graft_scores, graft_table
+from isaac.graft import GraftResult, graft, graft_chart, graft_curve, graft_plan, graft_scores, graft_table
 from isaac.explain import Explanation, explain_pair, view_structure, write_explanation
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.large import LargeAudit, audit_large
@@ -28,7 +28,7 @@ from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_muta
 from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
-from isaac.regions import Comparison, RegionAudit, contact_audit, region_plan, region_scores, segment_audit
+from isaac.regions import Region, RegionAudit, contact_audit, region_plan, region_scores, segment_audit
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific
 from isaac.scan import interactions, scan, scan_plan, scan_table
