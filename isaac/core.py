@@ -105,17 +105,20 @@ def file_hash(path: str | Path, # an existing file
         for block in iter(lambda: f.read(1 << 20), b""): digest.update(block)
     return digest.hexdigest()
 
-# %% ../nbs/00_core.ipynb #110ce1d3
+# %% ../nbs/00_core.ipynb #b7d55bab
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def mix64(x: np.ndarray | np.uint64, # any shape, uint64
          ) -> np.ndarray:            # same shape, uint64
     "The SplitMix64 finaliser: a bijection of 64-bit integers whose output bits look independent."
-    with np.errstate(over="ignore"):
-        x = np.asarray(x, dtype=np.uint64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+    with np.errstate(over="ignore"): return _mixed(np.array(x, dtype=np.uint64))[()]
+
+def _mixed(x: np.ndarray) -> np.ndarray: # x itself, changed: large arrays are not copied at every step
+    shifted = np.empty_like(x)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, None)):
+        x ^= np.right_shift(x, np.uint64(bits), out=shifted)
+        if factor: x *= np.uint64(factor)
+    return x
 
 # %% ../nbs/00_core.ipynb #6ae8d55f
 def hash64(text: str,  # any text
@@ -135,13 +138,13 @@ def stream_key(*parts: int | str | np.ndarray, # what the stream is for; an arra
             key = mix64((key ^ np.asarray(part).astype(np.uint64)) + GOLDEN)
     return key
 
-# %% ../nbs/00_core.ipynb #40ca2ad1
+# %% ../nbs/00_core.ipynb #1cbd9176
 def random_bits(key: np.ndarray,     # stream keys, uint64
                 counter: np.ndarray, # which number of the stream, integers ≥ 0; broadcast against `key`
                ) -> np.ndarray:      # uint64
     "The random 64-bit words at `counter` of the streams `key`."
     with np.errstate(over="ignore"):
-        return mix64(np.asarray(key, np.uint64) + (np.asarray(counter).astype(np.uint64) + np.uint64(1)) * GOLDEN)
+        return _mixed(np.asarray(np.asarray(key, np.uint64) + (np.asarray(counter).astype(np.uint64) + np.uint64(1)) * GOLDEN))[()]
 
 # %% ../nbs/00_core.ipynb #7586fba6
 def random_uniform(key: np.ndarray,     # stream keys, uint64

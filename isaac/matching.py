@@ -72,16 +72,26 @@ def make_site(sequence: str,               # residues, one letter each
     seen = prior[(prior >= first) & (prior < last)]
     return Site(sequence, seen, len(prior) - len(seen), usable, key, profile)
 
-# %% ../nbs/11_matching.ipynb #e00d3a31
+# %% ../nbs/11_matching.ipynb #780b94b8
+def _smallest(words: np.ndarray, size: int) -> np.ndarray: # uniform over 64 bits, shape (draws, words) → columns, shape (draws, size)
+    "The smallest words of each draw, in rising order."
+    draws, number = words.shape
+    likely = size + 6 * int(np.sqrt(size)) + 6 # words below a bound that so many are expected to lie below: rarely fewer than are wanted
+    below = words < np.uint64(min(2**64 - 1, 2**64 * likely // number))
+    count = below.sum(axis=1)
+    if 3 * likely > number or count.min(initial=size) < size: return np.argsort(words, axis=1)[:, :size]
+    draw, column = np.nonzero(below)
+    place = np.arange(len(draw)) - np.repeat(np.cumsum(count) - count, count)
+    few, which = np.full((draws, count.max(initial=size)), np.uint64(2**64 - 1)), np.zeros((draws, count.max(initial=size)), np.int64)
+    few[draw, place], which[draw, place] = words[below], column
+    return np.take_along_axis(which, np.argsort(few, axis=1)[:, :size], axis=1)
+
 def draw_residues(candidates: np.ndarray, # 0-based residues to draw from, shape (candidates,)
                   size: int,              # how many, at most as many as there are
                   keys: np.ndarray,       # one stream key per draw, uint64, shape (draws,)
                  ) -> np.ndarray:         # 0-based residues in dose order, shape (draws, size)
     "Draw without replacement, uniformly; the first k columns are the draw of size k."
-    words = random_bits(keys[:, None], candidates)
-    first = np.argpartition(words, size - 1, axis=1)[:, :size]
-    order = np.argsort(np.take_along_axis(words, first, axis=1), axis=1)
-    return candidates[np.take_along_axis(first, order, axis=1)]
+    return candidates[_smallest(random_bits(keys[:, None], candidates), size)]
 
 # %% ../nbs/11_matching.ipynb #d1764db1
 def mechanistic_residues(site: Site,        # where

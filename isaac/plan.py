@@ -281,20 +281,22 @@ def _too_small(site: Site, min_prior: int, status: str) -> str:
     seen = f"{len(site.prior)} visible prior residues, fewer than min_prior = {min_prior}"
     return f"{seen} ({site.hidden} of {total} lie beyond what the model reads)" if site.hidden else seen
 
-# %% ../nbs/12_plan.ipynb #5f0b66ce
+# %% ../nbs/12_plan.ipynb #271ace21
 def _variant_table(blocks: list[Block],   # all draws
                    sites: list[Site],      # the sites they belong to
                    parents: list[str],     # target id of each site
                    unedited: dict[str, tuple[str, str]], # unedited strings: (side, string) → id
-                  ) -> pd.DataFrame:
+                  ) -> tuple[pd.DataFrame, np.ndarray]: # and the row of every draw, block by block
     "The distinct variants: unedited strings first, then edits in order of first use."
     none = np.empty((1, 0))
     ids = [np.array([variant_ids(side, string, none, none)[0] for side, string in unedited], dtype=np.uint64)]
     string, parent = [s for _, s in unedited], list(unedited.values())
     positions, letters = [np.empty(0, dtype=np.int64)] * len(unedited), [""] * len(unedited)
     drawn = np.concatenate([np.empty(0, np.uint64), *(b.ids for b in blocks)])
+    _, first, which = np.unique(drawn, return_index=True, return_inverse=True)
     is_new = np.zeros(len(drawn), dtype=bool)
-    is_new[np.unique(drawn, return_index=True)[1]] = True
+    is_new[first] = True
+    row = len(unedited) + (np.cumsum(is_new) - 1)[first][which]
     start = 0
     for b in blocks:
         new = np.flatnonzero(is_new[start:start + len(b.ids)])
@@ -308,33 +310,33 @@ def _variant_table(blocks: list[Block],   # all draws
     side = [side for side, _ in unedited] + ["target"] * (len(string) - len(unedited))
     by_row = np.empty(len(positions), dtype=object)
     by_row[:] = positions
-    return pd.DataFrame({"variant_id": np.concatenate(ids), "side": side, "parent_id": parent, "string": pd.Series(string, dtype=object),
-                         "positions": by_row, "letters": pd.Series(letters, dtype=object)})
+    table = pd.DataFrame({"variant_id": np.concatenate(ids), "side": side, "parent_id": parent, "string": pd.Series(string, dtype=object),
+                          "positions": by_row, "letters": pd.Series(letters, dtype=object)})
+    return table, row.astype(np.int32)
 
-# %% ../nbs/12_plan.ipynb #ca35d282
-def _edit_table(blocks: list[Block], pairs: pd.DataFrame, variants: pd.DataFrame, sites: list[Site]) -> pd.DataFrame:
+# %% ../nbs/12_plan.ipynb #474820be
+def _edit_table(blocks: list[Block], pairs: pd.DataFrame, sites: list[Site],
+                unedited: dict[tuple[str, str], int], # (side, string) → row of `variants`
+                drawn: np.ndarray,                    # row of every draw, block by block
+               ) -> pd.DataFrame:
     "One row per (cell, pair), sorted by cell then pair; variants by row number."
-    ids = variants["variant_id"].to_numpy()
-    by_id = np.argsort(ids)
-    row_of = lambda wanted: by_id[np.searchsorted(ids, wanted, sorter=by_id)].astype(np.int32)
-    none = np.empty((1, 0))
-    drug_ids = {s: variant_ids("drug", s, none, none)[0] for s in pairs["smiles"].unique()}
-    drug_rows = row_of(pairs["smiles"].map(drug_ids).to_numpy(dtype=np.uint64))
-    base_rows = row_of(np.array([variant_ids("target", s.sequence, none, none)[0] for s in sites], dtype=np.uint64))
-    members = [np.flatnonzero(pairs["site"].to_numpy() == s) for s in range(len(sites))]
-    cell, pair, target = [np.zeros(len(pairs), np.int32)], [np.arange(len(pairs))], [base_rows[pairs["site"].to_numpy()]]
+    drug_rows = pairs["smiles"].map({s: row for (side, s), row in unedited.items() if side == "drug"}).to_numpy(np.int32)
+    base_rows = np.array([unedited["target", s.sequence] for s in sites], np.int32)
+    members = np.split(np.argsort(pairs["site"].to_numpy(), kind="stable"), np.cumsum(np.bincount(pairs["site"], minlength=len(sites)))[:-1])
+    cell, pair, target, start = [np.zeros(len(pairs), np.int32)], [np.arange(len(pairs))], [base_rows[pairs["site"].to_numpy()]], 0
     for b in blocks:
         here = members[b.site]
         cell.append(np.repeat(b.cells, len(here)))
         pair.append(np.tile(here, len(b.cells)))
-        target.append(np.repeat(row_of(b.ids), len(here)))
+        target.append(np.repeat(drawn[start:start + len(b.ids)], len(here)))
+        start += len(b.ids)
     cell, pair, target = np.concatenate(cell), np.concatenate(pair), np.concatenate(target)
     order = np.lexsort((pair, cell))
     pair = pair[order]
     return pd.DataFrame({"cell_id": cell[order], "pair_id": pairs["pair_id"].to_numpy()[pair],
                          "target_variant": target[order], "drug_variant": drug_rows[pair]})
 
-# %% ../nbs/12_plan.ipynb #3d64a276
+# %% ../nbs/12_plan.ipynb #a9b35ccd
 def assemble_plan(pairs: pd.DataFrame,       # in canonical order, with the row of each pair's site in `site`
                   sites: list[Site],         # the distinct sites
                   cells: pd.DataFrame,       # the conditions
@@ -347,8 +349,9 @@ def assemble_plan(pairs: pd.DataFrame,       # in canonical order, with the row 
     parents = list(pairs.groupby("site")["target_id"].min())
     unedited = {("drug", s): d for s, d in pairs.groupby("smiles")["drug_id"].min().items()}
     unedited |= {("target", s): t for s, t in pairs.groupby("sequence")["target_id"].min().items()}
-    variants = _variant_table(blocks, sites, parents, unedited)
-    return Plan(cells, variants, _edit_table(blocks, pairs, variants, sites), pairs, unauditable, design, reading)
+    variants, drawn = _variant_table(blocks, sites, parents, unedited)
+    edits = _edit_table(blocks, pairs, sites, {known: row for row, known in enumerate(unedited)}, drawn)
+    return Plan(cells, variants, edits, pairs, unauditable, design, reading)
 
 # %% ../nbs/12_plan.ipynb #1c430918
 def _check_alphabet(pairs: pd.DataFrame, reading: Reading, design: Design) -> None:
