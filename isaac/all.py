@@ -17,6 +17,7 @@ from isaac.explain import Explanation, explain_pair, view_structure, write_expla
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.large import LargeAudit, audit_large
 from isaac.manifold import manifold_notes, off_manifold
+from isaac.half import HalfCheck, HalfEncoders, check_half, in_half_precision
 from isaac.homologues import homologue_profiles
 from isaac.metrics import auprc, auroc, concordance_index, mean_squared_error, regression_metrics
 from isaac.modes import binding_modes, read_modes
