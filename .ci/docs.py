@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n*", re.S)
 
 # Sections of the sidebar and their pages in reading order; what a pattern finds is sorted, and belongs where it is found first.
 # A section below another is written "above/below"; the first page of one that has sections below it is what its title leads to.
@@ -68,7 +69,7 @@ def front_matter(page: Path) -> dict:
     "What stands between the first two lines of dashes."
     text = page.read_text(encoding="utf-8")
     if page.suffix == ".ipynb": text = "".join(json.loads(text)["cells"][0]["source"])
-    return yaml.safe_load(re.match(r"---\n(.*?)\n---", text, re.S)[1])
+    return yaml.safe_load(FRONT_MATTER.match(text)[1])
 
 
 def address(page: Path) -> str: # of `page`, which is relative to the site
@@ -77,10 +78,15 @@ def address(page: Path) -> str: # of `page`, which is relative to the site
     return (page.parent / f"{stem}.html").as_posix()
 
 
-def write_page(path: Path, title: str, description: str, text: str) -> None:
-    "A page of prose; like those of notebooks, its Markdown lies beside it as NAME.html.md."
-    about = yaml.safe_dump({"title": title, "description": description, "output-file": f"{path.stem}.html"}, allow_unicode=True, sort_keys=False)
-    path.write_text(f"---\n{about}---\n\n{text.strip()}\n", encoding="utf-8")
+def write_page(path: Path, text: str, **about) -> None:
+    "A page of prose under a front matter."
+    header = yaml.safe_dump(about | {"output-file": f"{path.stem}.html"}, allow_unicode=True, sort_keys=False)
+    path.write_text(f"---\n{header}---\n\n{text.strip()}\n", encoding="utf-8")
+
+
+def make_page(path: Path, title: str, description: str, text: str) -> None:
+    "A page that no file of the repository holds, so that it cannot lead to one."
+    write_page(path, text, title=title, description=description, **{"repo-actions": False})
 
 
 def described(cell: dict) -> dict:
@@ -180,17 +186,41 @@ def without_title(name: str) -> str:
 
 
 def llms(folder: Path, sections: dict[str, list[str]]) -> str:
-    "What the site holds, for programs that read it: each page's Markdown with its promise."
+    "What the site holds, for programs that read it: each page with its promise."
     from nbdev.config import get_config
     config = get_config()
-    parts = [f"# {config.title}\n\n> {config.description}"]
+    home = f"{config.doc_host}{config.doc_baseurl}"
+    parts = [f"# {config.title}\n\n> {config.description}", f"The text of all pages but those of the modules: {home}/llms-full.txt"]
     for section, pages in sections.items():
-        lines = []
-        for page in map(Path, pages):
-            about = front_matter(folder / page)
-            lines.append(f"- [{about['title']}]({config.doc_host}{config.doc_baseurl}/{address(page)}.md): {about.get('description', '')}")
+        told = [(front_matter(folder / page), address(Path(page))) for page in pages]
+        lines = [f"- [{about['title']}]({home}/{where}): {about['description']}" for about, where in told]
         parts.append(f"## {section.replace('/', ': ')}\n\n" + "\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def shown(cell: dict) -> str: # Markdown
+    "A cell as plain text: code, what it printed, and the description of what it drew."
+    text = "".join(cell["source"])
+    if cell["cell_type"] != "code": return "" if cell["cell_type"] == "raw" else text
+    alt = re.search(r"^#\| fig-alt: (.+)$", text, re.M)
+    code = re.sub(r"^#\|.*\n?", "", text, flags=re.M).strip()
+    parts = [f"```python\n{code}\n```"] if code and "#| echo: false" not in text else []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {"text/plain": output.get("text", "")})
+        if any(kind.startswith("image/") for kind in data): parts.append(f"*Figure: {yaml.safe_load(alt[1]) if alt else 'not described'}*")
+        elif "text/markdown" in data: parts.append("".join(data["text/markdown"]))
+        elif plain := "".join(data.get("text/plain", "")).strip(): parts.append(f"```\n{plain}\n```")
+    return "\n\n".join(parts)
+
+
+def llms_full(folder: Path, sections: dict[str, list[str]]) -> str:
+    "The text of every page that is no module's, one after the other."
+    texts = []
+    for page in (Path(page) for section, pages in sections.items() if "/" not in section for page in pages):
+        text, about = (folder / page).read_text(encoding="utf-8"), front_matter(folder / page)
+        body = "\n\n".join(filter(None, map(shown, json.loads(text)["cells"]))) if page.suffix == ".ipynb" else FRONT_MATTER.sub("", text)
+        texts.append(f"# {about['title']} ({address(page)})\n\n> {about['description']}\n\n{body.strip()}")
+    return "\n\n".join(texts) + "\n"
 
 
 def prepare(workers: int = 2) -> Path:
@@ -207,15 +237,15 @@ def prepare(workers: int = 2) -> Path:
         if page.suffix == ".ipynb": finish_notebook(source / page, folder / page, link)
         else:
             about, text = front_matter(folder / page), (folder / page).read_text(encoding="utf-8")
-            write_page(folder / page, about["title"], about["description"], link(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)))
-    write_page(folder / "api.qmd", "Reference", "Every public function and class, module by module.", api_index(folder))
-    write_page(folder / "changelog.qmd", "Changelog", "What has changed, and which published numbers with it.", without_title("CHANGELOG.md"))
-    write_page(folder / "contributing.qmd", "Contributing", "How the house is built, and how to change it.", without_title("CONTRIBUTING.md"))
-    write_page(folder / "citation.qmd", "How to cite", "The software, and the paper whose idea it implements.", citation())
+            write_page(folder / page, link(re.sub(FRONT_MATTER, "", text)), **about)
+    make_page(folder / "api.qmd", "Reference", "Every public function and class, module by module.", api_index(folder))
+    make_page(folder / "changelog.qmd", "Changelog", "What has changed, and which published numbers with it.", without_title("CHANGELOG.md"))
+    make_page(folder / "contributing.qmd", "Contributing", "How the house is built, and how to change it.", without_title("CONTRIBUTING.md"))
+    make_page(folder / "citation.qmd", "How to cite", "The software, and the paper whose idea it implements.", citation())
     sections = sidebar(pages_of(folder))
     entries = {"website": {"sidebar": {"contents": as_contents(sections)}}}
     (folder / "sidebar.yml").write_text(yaml.safe_dump(entries, sort_keys=False), encoding="utf-8")
-    (folder / "llms.txt").write_text(llms(folder, sections), encoding="utf-8")
+    for name, text in (("llms.txt", llms), ("llms-full.txt", llms_full)): (folder / name).write_text(text(folder, sections), encoding="utf-8")
     return folder
 
 

@@ -42,7 +42,7 @@ def pages(prepared) -> dict[str, BeautifulSoup]: # address → content
     "Every page as a reader gets it, without the frame."
     def content(page):
         text = docs.markdown_of(prepared / page) if page.suffix == ".ipynb" else (prepared / page).read_text(encoding="utf-8")
-        return BeautifulSoup(to_html(re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)), "html.parser")
+        return BeautifulSoup(to_html(docs.FRONT_MATTER.sub("", text)), "html.parser")
     return {docs.address(page): content(page) for page in docs.pages_of(prepared)}
 
 
@@ -152,9 +152,17 @@ def test_no_prose_of_a_notebook_is_lost(prepared):
 
 def test_llms_txt_names_every_page(prepared):
     text = (prepared / "llms.txt").read_text(encoding="utf-8")
-    assert text.startswith(f"# {SETTINGS['title']}\n\n> {SETTINGS['description']}\n")
-    linked = set(re.findall(rf"\]\({re.escape(SITE)}(\S+?)\.md\)", text))
+    assert text.startswith(f"# {SETTINGS['title']}\n\n> {SETTINGS['description']}\n") and f"{SITE}llms-full.txt" in text
+    linked = set(re.findall(rf"\]\({re.escape(SITE)}(\S+?)\): \S", text))
     assert linked == {docs.address(page) for page in docs.pages_of(prepared)}
+
+
+def test_llms_full_txt_is_the_text_of_the_pages(prepared):
+    text = (prepared / "llms-full.txt").read_text(encoding="utf-8")
+    own = [page for page in docs.pages_of(prepared) if len(page.parts) > 1 and page.parts[0] in ("tutorials", "pages")]
+    assert [str(page) for page in own if f"({docs.address(page)})\n" not in text] == [] and len(own) >= 8
+    assert "base64" not in text and "*Figure: not described*" not in text and "*Figure: Forest plot" in text
+    assert "> Two models predict equally well." in text and "design = dict(operators=" in text and "[`content_hash`]" in text
 
 
 def test_the_reference_names_the_public_functions(prepared, pages):
