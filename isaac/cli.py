@@ -923,7 +923,7 @@ def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkp
     for row in found.left_out.itertuples(): typer.echo(f"Not compared: {row.target_id}, {row.pairs:,} pairs: {row.reason}", err=True)
     for note in found.notes: typer.echo(f"Note: {note}.", err=True)
 
-# %% ../nbs/23_cli.ipynb #e5d4e137
+# %% ../nbs/23_cli.ipynb #1dcb3a35
 DRUG_OPERATORS = ["mask", "swap", "delete", "exchange"]
 
 @app.command("drug-audit")
@@ -945,25 +945,26 @@ def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A che
                                                              show_default="the model's own, or none")] = None,
                initialisations: Networks = 0,
                spellings: Annotated[int, typer.Option(min=0, help="Other SMILES texts of each drug; 0: do not ask.")] = 10,
-               scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+               sample: Sample = None, seed: Draw = 0, scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
     """Ask a trained model how much it relies on the atoms of the drug that should matter, and how much on how the drug is spelt.
 
     Edits are made in the SMILES text as it stands, and checked by RDKit; what it refuses is counted.
 
     Example: [bold]isaac drug-audit runs/davis/deepdta/seed0 --prior hinge --out runs/drug-side[/]
 
-    Example: [bold]isaac drug-audit runs/davis/tapb/seed0 --drug-mask "*" --operators mask,swap[/]"""
+    Example: [bold]isaac drug-audit runs/davis/tapb/seed0 --drug-mask "*" --operators mask,swap --sample 600[/]"""
     from isaac.drug_audit import DrugAuditConfig, audit_drugs, beside_spelling, drug_tables, representation_spread
     from isaac.plan import validated
     config = validated(DrugAuditConfig, operators=several(operators), matchings=several(matchings), doses=several(doses), repeats=repeats,
-                       intervention_seeds=seeds, caliper=caliper, initialisations=initialisations, primary=endpoint(primary) if primary else None)
+                       intervention_seeds=seeds, seed=seed, caliper=caliper, initialisations=initialisations,
+                       primary=endpoint(primary) if primary else None)
     predictor, trained = _named_model(model, device, scale=scale)
-    audited = _audited(_dataset(dataset, sequences, threshold, on_error, table, quiet), trained, pairs)
+    audited = _sampled(_audited(_dataset(dataset, sequences, threshold, on_error, table, quiet), trained, pairs), sample, seed)
     if not quiet: typer.echo(f"Auditing the drugs of {len(audited.pairs):,} pairs", err=True)
     found = audit_drugs(predictor, audited, prior, config, mask_token=drug_mask, name=trained.label if trained else model, progress=not quiet)
     tables = drug_tables(found)
     if spellings:
-        spread = representation_spread(predictor, audited, spellings, progress=not quiet)
+        spread = representation_spread(predictor, audited, spellings, seed, progress=not quiet)
         tables |= {"spelling": spread.table(), "spelling_drugs": spread.drugs, "beside_spelling": beside_spelling(found, spread)}
     if out: _write(out, tables)
     show_drug_audit(found, tables, json)
