@@ -839,7 +839,7 @@ def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A chec
     print_table(tables["witnesses"], f"{len(found.pairs):,} pairs, {found.pairs['sequence'].nunique():,} sequences")
     print_table(tables["segments"], "Mean percentile of |attribution| by segment")
 
-# %% ../nbs/23_cli.ipynb #a7cef7a2
+# %% ../nbs/23_cli.ipynb #1d2dcf75
 @app.command()
 @reads_tables
 def graft(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -861,7 +861,7 @@ def graft(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
 
     Example: [bold]isaac graft runs/davis/deepdta/seed0 --pair ABL1:SRC --pair SRC:ABL1 --drug 5291[/]"""
     from isaac.graft import graft as write_pockets
-    from isaac.graft import graft_chart
+    from isaac.graft import graft_chart, graft_curve
     from isaac.studies import PriorChoice, load_prior
     predictor, _ = _named_model(model, device, scale=scale, max_target_length=max_target_length, truncation=truncation, mask_token=mask_token)
     data = _dataset(dataset, sequences, threshold, on_error, table, quiet)
@@ -869,7 +869,7 @@ def graft(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     grid = data.crossed(several_names(drug, data.drugs["drug_id"], "drug"))
     found = write_pockets(predictor, grid, load_prior(PriorChoice(name=prior, source=prior_source), data.targets), model, partners, repeats, seed,
                           named, draws, progress=not quiet)
-    if out: _write(out, found.tables(), graft_chart({model: found.table}))
+    if out: _write(out, found.tables(), graft_chart({model: graft_curve(found.table)}))
     show_graft(found, named is not None, json)
 
 # %% ../nbs/23_cli.ipynb #cb34aaeb

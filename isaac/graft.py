@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MIN_ALIGNED', 'MIN_DIFFERING', 'UNGRAFTED', 'GRAFTS', 'ASKED', 'LEAST_GAP', 'label_positions', 'paired_between',
            'Side', 'Graft', 'make_graft', 'too_few', 'ungraftable', 'donors_by_lot', 'chosen_grafts', 'graft_cells',
-           'GraftPlan', 'graft_plan', 'graft_table', 'graft_scores', 'GraftResult', 'graft', 'graft_chart']
+           'GraftPlan', 'graft_plan', 'graft_table', 'graft_scores', 'GraftResult', 'graft', 'graft_curve',
+           'graft_chart']
 
 # %% ../nbs/22c_graft.ipynb #3e95ea7c
 from collections.abc import Iterable, Sequence
@@ -304,17 +305,22 @@ def graft(model: Any,                        # a predictor, two-tower model or f
         table[f"measured_{side}"] = measured.reindex(pd.MultiIndex.from_frame(table[["drug_id", own]])).to_numpy()
     return GraftResult(name, table, asked.grafts.drop(columns="first_cell"), asked.ungrafted, graft_scores(table, draws, seed, level))
 
-# %% ../nbs/22c_graft.ipynb #5cafe734
-def graft_chart(tables: dict[str, pd.DataFrame], # panel title → table as from `graft_table`
-                bins: int = 12,                  # of the difference, each with equally many rows
+# %% ../nbs/22c_graft.ipynb #82483e27
+def graft_curve(table: pd.DataFrame, # as from `graft_table`
+                bins: int = 12,      # of the difference, each with about equally many rows
+               ) -> pd.DataFrame:    # gap, graft, control (means), n; rising in gap
+    "Mean changes by the size of the difference, above `LEAST_GAP`."
+    used = table[table["gap"].abs() > LEAST_GAP]
+    groups = used.groupby(pd.qcut(used["gap"], bins, duplicates="drop"), observed=True)
+    return groups[["gap", "graft", "control"]].mean().assign(n=groups.size()).reset_index(drop=True)
+
+def graft_chart(curves: dict[str, pd.DataFrame], # panel title → as from `graft_curve`
                ):                                # isaac.plots.Chart
     "Mean change by graft and control against the difference between the two targets."
     from isaac.plots import CONTROL, GRID, MECHANISTIC, canvas
-    with canvas(2.7 * len(tables) + 1.2, 3.2) as chart:
-        panels = np.atleast_1d(chart.subplots(1, len(tables), sharex=True, sharey=True))
-        for axes, (title, table) in zip(panels, tables.items(), strict=True):
-            used = table[table["gap"].abs() > LEAST_GAP]
-            means = used.groupby(pd.qcut(used["gap"], bins, duplicates="drop"), observed=True)[["gap", "graft", "control"]].mean()
+    with canvas(2.7 * len(curves) + 1.2, 3.2) as chart:
+        panels = np.atleast_1d(chart.subplots(1, len(curves), sharex=True, sharey=True))
+        for axes, (title, means) in zip(panels, curves.items(), strict=True):
             axes.axline((0, 0), slope=1, color=GRID, linestyle="--", zorder=0)
             axes.axhline(0, color=GRID, zorder=0)
             for arm, colour, marker, name in (("graft", MECHANISTIC, "o", "pocket"), ("control", CONTROL, "s", "control")):
@@ -322,5 +328,5 @@ def graft_chart(tables: dict[str, pd.DataFrame], # panel title → table as from
             axes.set(title=title, xlabel="f(d, B) − f(d, A)")
         panels[0].set_ylabel("mean change of f(d, A)")
         panels[0].legend(loc="upper left")
-        chart.alt = f"Change of the prediction by a grafted pocket and by its control against the difference between targets: {', '.join(tables)}."
+        chart.alt = f"Change of the prediction by a grafted pocket and by its control against the difference between targets: {', '.join(curves)}."
     return chart

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isaac.core import InputError
 from isaac.datasets import DTIDataset, load_davis
 from isaac.engine import respond
-from isaac.graft import graft, graft_chart, graft_plan, graft_scores, graft_table, label_positions, paired_between
+from isaac.graft import graft, graft_chart, graft_curve, graft_plan, graft_scores, graft_table, label_positions, paired_between
 from isaac.matching import DOMAIN_FLANK
 from isaac.planted import PlantedOptions, Reader, plant
 from isaac.predictors import FunctionPredictor, Reading
@@ -148,7 +148,7 @@ def test_planted_readers_of_pocket_and_shortcut():
     planted = plant(PlantedOptions(targets=60, drugs=4, families=6))
     found = {name: graft(Reader(planted.words, r), planted.dataset, planted.prior, partners=1, draws=50) for name, r in (("p", 0.0), ("s", 1.0))}
     assert found["p"].scores["value"].tolist() == [1, 0, 1] and found["s"].scores["value"].tolist() == [0, 0, 0]
-    chart = graft_chart({name: result.table for name, result in found.items()})
+    chart = graft_chart({name: graft_curve(result.table) for name, result in found.items()})
     assert chart.alt.endswith("p, s.") and set(found["p"].tables()) == {"scores", "table", "grafts", "ungrafted"}
 
 
