@@ -945,7 +945,8 @@ def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A che
                                                              show_default="the model's own, or none")] = None,
                initialisations: Networks = 0,
                spellings: Annotated[int, typer.Option(min=0, help="Other SMILES texts of each drug; 0: do not ask.")] = 10,
-               sample: Sample = None, seed: Draw = 0, scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False, quiet: Quiet = False):
+               sample: Sample = None, seed: Draw = 0, scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False,
+               quiet: Quiet = False):
     """Ask a trained model how much it relies on the atoms of the drug that should matter, and how much on how the drug is spelt.
 
     Edits are made in the SMILES text as it stands, and checked by RDKit; what it refuses is counted.
