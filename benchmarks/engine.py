@@ -5,6 +5,8 @@
     python benchmarks/engine.py --json             # the JSON alone; it is also written to --out, with a figure beside it
     python benchmarks/engine.py --models deepdta   # some of deepdta, deepconv, tapb
     python benchmarks/engine.py --pairs grid       # the test fold's pairs, or the grid of all drugs
+    python benchmarks/engine.py --curves           # what more doses, repeats, drugs and targets cost: a minute for DeepDTA
+    python benchmarks/engine.py --estimate         # what `plan.estimate` says of runs of a minute or two, and what they take
     pip install captum                             # is needed, and is no part of the package
 
 The plan is {mask, substitute} × {geometry, domain, uniform} × {5, 20, 100 %} × 20 draws, of a random sample of Davis' targets: with the drugs
@@ -15,9 +17,10 @@ stands for all. Baselines are timed on random batches of its edits.
     captum     FeatureAblation of the plain model at its best perturbations_per_eval; a feature is a draw of the plan, masked
     predict    the package's `predict` on batches of 4,096 edited pairs, condition by condition
     padded     the engine, every target padded to the published length and encoded as a whole
-    whole      the engine, every target encoded as a whole
-    own arms   the engine, with a mechanistic arm for each matching by itself (and a self-check)
-    engine     the engine as it is
+    whole      the engine, every target encoded as a whole, every pair met by itself
+    own arms   the same, with a mechanistic arm for each matching by itself (and a self-check)
+    windows    the engine, edited targets encoded from their parents where that is worth it, every pair met by itself
+    engine     the engine as it is: the head leaves out what is silent for all targets of a drug, too
     bf16       the same, target encoders in bfloat16, with the largest difference of a response
 
 The limit is the arithmetic that is left – the floating-point operations of encoding every distinct edited target once, as a whole and without
@@ -45,7 +48,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from isaac.core import write_json
 from isaac.datasets import DTIDataset, load_davis
-from isaac.engine import Responses, distinct_questions, respond
+from isaac.engine import Responses, cost, distinct_questions, respond
 from isaac.models.encoders import PROTEIN, TwoTowerModel, predicting, untrained
 from isaac.plan import Design, Plan, make_plan
 from isaac.predictors import reading
@@ -173,6 +176,11 @@ class Whole:
     def score(self, drugs, targets): return self.model.score(drugs, targets)
 
 
+class Windows(Whole):
+    "A model that encodes edited targets from their parents."
+    def encode_edited(self, sequences, parents): return self.model.encode_edited(sequences, parents)
+
+
 class Padded(Whole):
     "DeepDTA with every target padded to the published length."
     def encode_targets(self, sequences):
@@ -184,9 +192,8 @@ class Padded(Whole):
 
 class Bfloat(Whole):
     "A model whose target encoders compute in bfloat16, in its predictions too."
-    def predict(self, smiles, sequences):
-        drugs, targets = self.encode_drugs(smiles), self.encode_targets(sequences)
-        return self.score(drugs, targets)
+    def predict(self, smiles, sequences): return self.score(self.encode_drugs(smiles), self.encode_targets(sequences))
+    def score_crossed(self, drugs, targets, drug, target): return self.model.score_crossed(drugs, targets, drug, target)
     def encode_targets(self, sequences):
         with torch.autocast("cpu", torch.bfloat16): return self.model.encode_targets(sequences).float()
     def encode_edited(self, sequences, parents):
@@ -254,14 +261,15 @@ def measure(kind: str, where: str, davis: DTIDataset, prior: Prior, targets: int
     started = time.perf_counter()
     plans = [plan_of(frame) for frame in frames]
     planning, asked, whole = time.perf_counter() - started, [len(plan.edits) for plan in plans], plan_of(together)
-    clock = Clock(model, "encode_edited", "score")
+    clock = Clock(model, "encode_edited", "score_crossed")
     ours, answers = engine_rates(model, [[plan] for plan in plans], asked)
     spent = dict(clock.seconds)
     work = [arithmetic(model, plan) for plan in plans]
     least = {part: sum(w[part] for w in work) / matrix_rate() for part in ("encoders", "head")}
     times = {"plain": timed(plain_steps(kind, model, whole), seconds), "predict": timed(predict_steps(model, whole), seconds), "engine": ours}
     times["whole"], _ = engine_rates(Whole(model), [[plan] for plan in plans], asked)
-    times["own arms"], _ = engine_rates(model, [[plan_of(frame, matchings=(m,)) for m in MATCHINGS] for frame in frames], asked)
+    times["own arms"], _ = engine_rates(Whole(model), [[plan_of(frame, matchings=(m,)) for m in MATCHINGS] for frame in frames], asked)
+    if kind != "tapb": times["windows"], _ = engine_rates(Windows(model), [[plan] for plan in plans], asked)
     if kind == "deepdta": times["padded"], _ = engine_rates(Padded(model), [[plan] for plan in plans], asked)
     result = {"rates": {}, "planning_s": planning, "agreement": agreement(kind, model, plans[0], answers[0][0])}
     if kind != "tapb":
@@ -275,8 +283,9 @@ def measure(kind: str, where: str, davis: DTIDataset, prior: Prior, targets: int
                          "captum": ratio(times["engine, mask"], times["captum, mask"])}
     distinct = [distinct_questions(plan) for plan in plans]
     result["questions"] = {"asked": sum(asked), "distinct": sum(map(len, distinct)), "targets": sum(len(q.targets) for q in distinct)}
-    result["limit"] = {"seconds": least, "spent": {"encoders": spent["encode_edited"], "head": spent["score"], "all": float(ours[:, 1].sum())},
-                       "encoders_at": least["encoders"] / spent["encode_edited"], "head_share": spent["score"] / float(ours[:, 1].sum()),
+    result["limit"] = {"seconds": least,
+                       "spent": {"encoders": spent["encode_edited"], "head": spent["score_crossed"], "all": float(ours[:, 1].sum())},
+                       "encoders_at": least["encoders"] / spent["encode_edited"], "head_share": spent["score_crossed"] / float(ours[:, 1].sum()),
                        "all_at": sum(least.values()) / float(ours[:, 1].sum())}
     return result
 
@@ -293,6 +302,40 @@ def measure_scan(kind: str, davis: DTIDataset, prior: Prior, targets: int, secon
             "against": {"captum": ratio(ours, theirs), "whole": ratio(ours, anew)}}
 
 
+SIZES = {"doses": (1, 2, 3), "repeats": (1, 3, 10, 30), "drugs": (2, 8, 32, 68), "targets": (2, 6, 18, 54)}
+
+
+def curves(kind: str, davis: DTIDataset, prior: Prior) -> list[dict]:
+    "What an audit of 6 targets with 12 drugs costs where one thing is changed."
+    model, rows = untrained(MODELS[kind][0], 0), []
+    known, = groups_of_targets(davis, prior, max(SIZES["targets"]), 1)
+    drugs = davis.drugs["drug_id"].sample(frac=1, random_state=0)
+    for what, sizes in SIZES.items():
+        for size in sizes:
+            n = {"doses": 3, "repeats": 5, "drugs": 12, "targets": 6} | {what: size}
+            design = Design(operators=OPERATORS, matchings=MATCHINGS, doses=DOSES[:n["doses"]], repeats=n["repeats"], intervention_seeds=1)
+            plan = make_plan(davis.crossed(drugs[:n["drugs"]], known[:n["targets"]]).frame, prior, reading(model), design)
+            account = respond(plan, model).account
+            rows.append({"changed": what, "size": size, "pairs": len(plan.pairs),
+                         **{name: account[name] for name in ("asked", "predicted", "targets", "seconds")}})
+    return rows
+
+
+LONG = {"deepdta": 379, "deepconv": 60, "tapb": 5} # targets whose test pairs take a minute or two
+
+
+def estimates(kind: str, davis: DTIDataset, prior: Prior) -> list[dict]:
+    "What a run of a minute or two takes, and what was said beforehand."
+    model, design = untrained(MODELS[kind][0], 0), Design(operators=OPERATORS, matchings=MATCHINGS, doses=DOSES, repeats=20, intervention_seeds=1)
+    known = davis.targets[davis.targets["target_id"].isin(prior.positions)].drop_duplicates("sequence")["target_id"]
+    plan = make_plan(pairs_of(davis, list(known.sample(min(LONG[kind], len(known)), random_state=1)), "test fold"), prior, reading(model), design)
+    started = time.perf_counter()
+    expected = cost(plan, model).seconds
+    asking, account = time.perf_counter() - started, respond(plan, model).account
+    return [{"pairs": len(plan.pairs), "predicted": account["predicted"], "targets": account["targets"], "expected": expected,
+             "seconds": account["seconds"], "expected / seconds": expected / account["seconds"], "to say so": asking}]
+
+
 def draw(result: dict, path: Path) -> None:
     "Edited pairs per second of every way."
     rows = [{"pairs": f"{kind}, {where}", "way": name, "rate": r["rate"]} for kind, parts in result["models"].items()
@@ -303,16 +346,25 @@ def draw(result: dict, path: Path) -> None:
     plt.close(chart.figure)
 
 
+def print_rows(found: dict[str, list[dict]], as_json: bool) -> None:
+    if as_json: return print(json.dumps(found, indent=2))
+    for kind, rows in found.items(): print(kind, pd.DataFrame(rows).round(2).to_string(index=False), sep="\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="DeepDTA, three targets, few batches")
     parser.add_argument("--json", action="store_true", help="print the JSON alone")
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--pairs", nargs="+", choices=["test fold", "grid"], default=["test fold", "grid"])
+    parser.add_argument("--curves", action="store_true", help="what more of everything costs, instead")
+    parser.add_argument("--estimate", action="store_true", help="what runs of a minute take and were said to take, instead")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/engine.json"), help="where the JSON is written")
     options = parser.parse_args()
     davis = load_davis()
     prior, result, short = KlifsPocket().annotate(davis.targets), {"models": {}, "scan": {}}, []
+    for wanted, what in ((options.curves, curves), (options.estimate, estimates)):
+        if wanted: return print_rows({kind: what(kind, davis, prior) for kind in options.models}, options.json)
     for kind in ["deepdta"] if options.quick else options.models:
         parts = result["models"][kind] = {}
         for where in ("test fold",) if kind == "tapb" or options.quick else options.pairs:

@@ -47,7 +47,7 @@ class HalfEncoders:
         whole = identity(self.model)
         return Identity(whole.by, ("bfloat16 encoders", *whole.parts))
 
-# %% ../nbs/16e_half.ipynb #6dac54a7
+# %% ../nbs/16e_half.ipynb #555731f7
 @dataclass(frozen=True)
 class HalfCheck:
     "What half precision did to a pilot."
@@ -63,7 +63,7 @@ class HalfCheck:
     def harmless(self) -> bool: return abs(self.half - self.full) < self.error
 
     def __str__(self) -> str:
-        return (f"{self.score} ({in_words(self.condition)}) is {self.half:.4f} in bfloat16 and {self.full:.4f} in float32, its error {self.error:.4f}; "
+        return (f"{self.score} ({in_words(self.condition)}) is {self.half:.4f} in bfloat16, {self.full:.4f} in float32, its error {self.error:.4f}; "
                 f"responses differ by up to {self.largest:.2g}; {self.times:.1f} times as fast")
 
 def check_half(plan: Plan,                         # of the audit
@@ -73,9 +73,9 @@ def check_half(plan: Plan,                         # of the audit
                sequences: int = 48,                # of the pilot, at most
               ) -> HalfCheck:
     "Answer a pilot in both precisions. Raises `InputError` for a model without the encoders of this package, and as `pilot_plan` does."
-    missing = [n for n in ("encode_targets", "score_crossed", "output_mean") if not hasattr(model, n)]
-    if missing:
-        raise InputError("Half precision is for the networks of this package", [Problem("model", n, type(model).__name__, "missing") for n in missing])
+    needed = ("encode_targets", "score_crossed", "output_mean")
+    missing = [Problem("model", name, type(model).__name__, "missing") for name in needed if not hasattr(model, name)]
+    if missing: raise InputError("Half precision is for the networks of this package", missing)
     part = pilot_plan(plan, condition := condition or conditions(plan.design)[0], sequences)
     arms, seconds, matrices = [], [], []
     for which in (model, HalfEncoders(model)):
@@ -87,7 +87,8 @@ def check_half(plan: Plan,                         # of the audit
     drugs, targets = (part.pairs[side].to_numpy() for side in ("smiles", "sequence"))
     error = float(bootstrap_error(bootstrap(arms[:1], drugs, targets, 400, scores=(SCORES[score],))[0, 0]))
     full, half = (float(SCORES[score](c)) for c in arms)
-    return HalfCheck(condition, score, full, half, error, float(np.nanmax(np.abs(matrices[0] - matrices[1]))), seconds[0] / seconds[1])
+    largest = float(np.nanmax(np.abs(matrices[0] - matrices[1])))
+    return HalfCheck(condition, score, full, half, error, largest, seconds[0] / seconds[1])
 
 def in_half_precision(plan: Plan, model: Any, **options) -> HalfEncoders: # options of `check_half`
     "The model with encoders in bfloat16. Raises `IsaacError` where the score of a pilot moves by more than its error."
