@@ -3,6 +3,17 @@
 from isaac.attribution import attribute, disagreements, pair_scores, segment_table, witness_table
 from isaac.audit import AuditConfig, AuditResult, Endpoint, audit, find_runs
 from isaac.balance import balance_table, lowered_doses, mask_note
+from isaac.chemistry import (
+    AtomPrior,
+    DrugReading,
+    atom_prior_from_table,
+    hinge_prior,
+    named_atom_prior,
+    pharmacophore_prior,
+    rewritten,
+    scaffold_prior,
+    smarts_prior,
+)
 from isaac.checks import CheckReport, check_predictor
 from isaac.contacts import Contacts, contact_pairs, klifs_contacts, match_ligands
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
@@ -10,11 +21,14 @@ from isaac.comparison import Comparison, compare
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.curves import Curves, curve_tables, curves
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
+from isaac.drug_audit import DrugAudit, DrugAuditConfig, audit_drugs, draw_atoms, planted_atom_prior, representation_spread
+from isaac.drug_plan import DrugDesign, DrugPlan, drug_plan, drug_reading
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.graft import GraftResult, graft, graft_chart, graft_curve, graft_plan, graft_scores, graft_table
 from isaac.explain import Explanation, explain_pair, view_structure, write_explanation
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
+from isaac.joint import Joint, joint, joint_plan, joint_tables
 from isaac.large import LargeAudit, audit_large
 from isaac.manifold import manifold_notes, off_manifold
 from isaac.half import HalfCheck, HalfEncoders, check_half, in_half_precision
