@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 NBS = Path(__file__).resolve().parents[1] / "nbs"
 
@@ -26,7 +26,7 @@ def run(path: Path) -> str: # what went wrong; empty if nothing did
     for cell in notebook.cells:
         if cell.cell_type == "code": cell.outputs = []
     try: NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
-    except CellExecutionError as error: return str(error)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error: return str(error) or type(error).__name__
     return ""
 
 
