@@ -36,10 +36,10 @@ def molecule(smiles: str): # → rdkit.Chem.Mol, shared: not to be changed
     if found is None: raise InputError("Not a molecule", [Problem("drug", "SMILES", smiles, "RDKit reads no molecule")])
     return found
 
-# %% ../nbs/04b_chemistry.ipynb #c99bd87e
+# %% ../nbs/04b_chemistry.ipynb #b5ae82eb
 TOKEN = re.compile(r"(?P<atom>\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*])|(?P<ring>(?:->|<-|[-=#$:/\\~])?(?:%\(\d+\)|%\d\d|\d))"
                    r"|(?P<bond>->|<-|[-=#$:/\\~])|(?P<open>\()|(?P<close>\))|(?P<dot>\.)")
-SYMBOL = re.compile(r"\[?\d*(?P<symbol>[A-Z][a-z]?|[a-z]{1,2}|\*)")
+SYMBOL = re.compile(r"\[\d*(?P<symbol>[A-Z][a-z]?|se|te|as|si|[a-z]|\*)") # of an atom in brackets
 
 @dataclass(frozen=True, eq=False)
 class DrugText:
@@ -61,7 +61,7 @@ class DrugText:
         "Which atoms are written within the first so many characters; None for all."
         return self.stop <= (characters or len(self.smiles))
 
-# %% ../nbs/04b_chemistry.ipynb #938026f3
+# %% ../nbs/04b_chemistry.ipynb #3e7edcee
 @lru_cache(maxsize=4096)
 def read_text(smiles: str) -> DrugText:
     "Read a SMILES text as a tree. Raises `InputError` for one that RDKit refuses."
@@ -90,7 +90,7 @@ def read_text(smiles: str) -> DrugText:
             strung, behind = [], -1
     close(len(smiles))
     start, stop, parent, lead, branched = (np.array(column) for column in zip(*atoms, strict=True))
-    symbol = np.array([SYMBOL.match(smiles, s).span("symbol") for s in start])
+    symbol = np.array([SYMBOL.match(smiles, a).span("symbol") if smiles[a] == "[" else (a, b) for a, b in zip(start, stop, strict=True)])
     end, last = (np.array([found[i] for i in range(len(atoms))]) for found in (ends, lasts))
     return DrugText(smiles, start, stop, symbol, parent, lead, end, last, branched, frozenset(rings))
 
@@ -333,7 +333,7 @@ def spliced(smiles: str, edits: Iterable[Edit]) -> str | None:
         text, free = text[:first] + new + text[last:], first
     return text
 
-# %% ../nbs/04b_chemistry.ipynb #104aba7c
+# %% ../nbs/04b_chemistry.ipynb #65a0a471
 FRAGILE = ("[N,O,F,Cl,Br,I,SX1,SX2]-,=[N,O,F,Cl,Br,I,SX1,SX2]", "[C,S](=[O,S])[F,Cl,Br,I]") # bonds that an edit must not make
 REFUSALS = {"AtomValenceException": "valence", "KekulizeException": "no aromatic ring any more"} # RDKit's, in words
 
@@ -363,7 +363,14 @@ def objection(smiles: str,      # of the drug
     names = ("radical", "falls apart", "fragile bond")
     worse = [name for name, x, y in zip(names, before, after, strict=False) if y > x and not (operator == "mask" and name == "fragile bond")]
     if operator == "swap" and before[3] != after[3]: worse.append("another number of aromatic atoms")
+    if operator == "mask" and not worse and not _written_and_read(edited.replace(mask_token, "*")): worse.append("not read back")
     return worse[0] if worse else ""
+
+@lru_cache(maxsize=200_000)
+def _written_and_read(smiles: str) -> bool:
+    "Whether RDKit reads what it writes for a molecule, which aromatic rings with unknown atoms can prevent."
+    from rdkit import Chem, rdBase
+    with rdBase.BlockLogs(): return Chem.MolFromSmiles(Chem.MolToSmiles(Chem.MolFromSmiles(smiles))) is not None
 
 # %% ../nbs/04b_chemistry.ipynb #60613b66
 @dataclass(frozen=True)
