@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESIDUES', 'CERTAIN', 'NO_PRIOR', 'COLUMNS', 'scan_plan', 'scan_table', 'scan', 'interactions']
 
-# %% ../nbs/15c_scan.ipynb #8c7243d8
+# %% ../nbs/15c_scan.ipynb #53de541d
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +16,7 @@ import pandas as pd
 
 from .core import InputError, Problem, alphabet_of, stream_key
 from .datasets import DTIDataset
-from .engine import Responses, respond
+from .engine import CHUNK, Chunk, Responses, respond
 from .matching import Site
 from .operators import edit_letters
 from .plan import Block, Design, Plan, assemble_plan, planned_sites, variant_ids
@@ -116,12 +116,13 @@ def scan_table(plan: Plan,            # from `scan_plan`
     table["in_prior"] = table["label"].notna()
     return table.fillna({"label": "", "segment": ""})[[c for c in COLUMNS if c in table]]
 
-# %% ../nbs/15c_scan.ipynb #96e183b6
+# %% ../nbs/15c_scan.ipynb #3f4f61f7
 def scan(model: Any,                       # a predictor, two-tower model or function, as for `audit`
          data: DTIDataset | pd.DataFrame,  # the pairs, or a frame as for `scan_plan`
          prior: Prior | None = None,       # whose residues are marked; needed for residues="prior"
          operator: str = "mask", residues: str = "all", together: int = 1, # as for `scan_plan`
          repeats: int = 5, seed: int = 0, alphabet: str = "protein",       # likewise
+         chunk: Chunk = CHUNK,             # targets per step, as for `respond`: where codes are small, 1,024 are faster, with many residues of few targets
          keep: str | Path | None = None,   # folder in which answers are kept, as for `respond`
          progress: bool = False,           # show a progress bar
         ) -> pd.DataFrame:                 # as from `scan_table`
@@ -132,7 +133,7 @@ def scan(model: Any,                       # a predictor, two-tower model or fun
         prior = replace(prior, **here)
         prior.check(pairs[["target_id", "sequence"]].drop_duplicates())
     plan = scan_plan(pairs, prior, reading(model), operator, residues, together, repeats, seed, alphabet)
-    return scan_table(plan, respond(plan, model, progress=progress, keep=keep), prior)
+    return scan_table(plan, respond(plan, model, chunk, progress, keep), prior)
 
 # %% ../nbs/15c_scan.ipynb #02de0d40
 def interactions(single: pd.DataFrame, # a scan with one residue at a time
