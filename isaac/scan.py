@@ -116,13 +116,13 @@ def scan_table(plan: Plan,            # from `scan_plan`
     table["in_prior"] = table["label"].notna()
     return table.fillna({"label": "", "segment": ""})[[c for c in COLUMNS if c in table]]
 
-# %% ../nbs/15c_scan.ipynb #3f4f61f7
+# %% ../nbs/15c_scan.ipynb #91bb3198
 def scan(model: Any,                       # a predictor, two-tower model or function, as for `audit`
          data: DTIDataset | pd.DataFrame,  # the pairs, or a frame as for `scan_plan`
          prior: Prior | None = None,       # whose residues are marked; needed for residues="prior"
          operator: str = "mask", residues: str = "all", together: int = 1, # as for `scan_plan`
          repeats: int = 5, seed: int = 0, alphabet: str = "protein",       # likewise
-         chunk: Chunk = CHUNK,             # targets per step, as for `respond`: where codes are small, 1,024 are faster, with many residues of few targets
+         chunk: Chunk = CHUNK,             # targets per step, as for `respond`; where codes are small, 1,024 are faster
          keep: str | Path | None = None,   # folder in which answers are kept, as for `respond`
          progress: bool = False,           # show a progress bar
         ) -> pd.DataFrame:                 # as from `scan_table`
