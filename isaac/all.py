@@ -26,7 +26,7 @@ from isaac.drug_plan import DrugDesign, DrugPlan, drug_plan, drug_reading
 from isaac.estimate import estimate
 from isaac.exchange import load_questions, score_predictions, write_questions
 from isaac.graft import GraftResult, graft, graft_chart, graft_curve, graft_plan, graft_scores, graft_table
-from isaac.explain import Explanation, explain_pair, view_structure, write_explanation
+from isaac.explain import Explanation, explain_pair, read_explanation, view_structure, write_explanation
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
 from isaac.joint import Joint, joint, joint_plan, joint_tables
 from isaac.large import LargeAudit, audit_large

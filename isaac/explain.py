@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ATOM_TABLE', 'MOLECULE', 'ALONG', 'find_drug', 'find_target', 'atom_plan', 'atom_effects', 'molecule_svg',
-           'Explanation', 'explain_pair', 'residue_figure', 'show_residues', 'explanation_html', 'write_explanation',
-           'residues_in_structure', 'view_structure']
+           'Explanation', 'explain_pair', 'residue_figure', 'show_residues', 'explanation_html', 'read_explanation',
+           'write_explanation', 'residues_in_structure', 'view_structure']
 
-# %% ../nbs/22e_explain.ipynb #2b152745
+# %% ../nbs/22e_explain.ipynb #295e0962
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .chemistry import DrugReading, drug_units, molecule, tried
-from .core import InputError, Problem, content_hash, residue_name, write_text
+from .core import InputError, Problem, content_hash, read_json, residue_name, write_text
 from .datasets import DTIDataset
 from .drug_plan import Draws, DrugDesign, DrugPlan, assemble_drug_plan, drug_reading
 from .engine import respond
@@ -263,7 +263,7 @@ def show_residues(explanation: Explanation, n: int = 10) -> pd.DataFrame: # resi
              "touches": table["touches"].map(yes).fillna("not known")}
     return table[["residue", "change"]].assign(**words)
 
-# %% ../nbs/22e_explain.ipynb #1c49a882
+# %% ../nbs/22e_explain.ipynb #74140992
 MOLECULE = ("Each atom was exchanged, by itself, for the other elements its bonds allow. Orange: this lowers the prediction, so the model counts the "
             "atom in favour of binding. Blue: it raises it. White: no effect, or no possible exchange. The strongest carry the table's number.")
 ALONG = "Each line is one residue edited by itself: up, the prediction rises without it; down, it falls."
@@ -298,6 +298,17 @@ def explanation_html(explanation: Explanation,
                     ) -> str:
     "An explanation as HTML, without scripts and with everything from outside escaped."
     return _rendered("explain" if page else "explanation", _content(explanation, n) | {"page": page})
+
+def read_explanation(path: str | Path, # what `isaac explain … --json` has printed
+                    ) -> Explanation:  # with the residues that it lists
+    "An explanation from its record. Raises `InputError` for a file that holds none."
+    kept = read_json(path)
+    missing = [name for name in Explanation.__dataclass_fields__ if not isinstance(kept, dict) or name not in kept]
+    if missing: raise InputError(f"{path} holds no explanation", [Problem("file", "field", name, "missing") for name in missing])
+    number = lambda value: np.nan if value is None else value
+    atoms = pd.DataFrame(kept["atoms"], columns=ATOM_TABLE).astype({"change": float, "magnitude": float})
+    residues = pd.DataFrame(kept["residues"]).astype({"touches": object})
+    return Explanation(**kept | {"affinity": number(kept["affinity"]), "notes": tuple(kept["notes"]), "residues": residues, "atoms": atoms})
 
 def write_explanation(explanation: Explanation, path: str | Path, n: int = 10) -> Path:
     "Write an explanation as a page of its own."
