@@ -161,7 +161,7 @@ def _blocks(graft: Graft, first: int, repeats: int, seed: int) -> list[Block]:
     drawn = draw_residues(np.arange(len(graft.others)), n, keys)
     return [_block(graft, np.array([first]), graft.pocket[None]), _block(graft, first + 1 + np.arange(repeats), graft.others[drawn])]
 
-# %% ../nbs/22c_graft.ipynb #924d168d
+# %% ../nbs/22c_graft.ipynb #6d92eb91
 @dataclass(frozen=True, eq=False)
 class GraftPlan:
     "What is asked, and what each question means."
@@ -189,7 +189,7 @@ def graft_plan(pairs: pd.DataFrame,       # pair_id, drug_id, target_id, smiles,
     if not made:
         raise InputError("Nothing can be grafted", [Problem(f"target {a}", "donor", b, reason) for a, b, reason in ungrafted.itertuples(index=False)])
     grafts = pd.DataFrame([(g.acceptor.target, g.donor.target, g.shared, g.gaps, len(g.pocket), len(g.others)) for g in made], columns=GRAFTS[:-1])
-    slot = grafts.groupby("acceptor").cumcount()
+    slot = grafts.groupby([g.acceptor.row for g in made]).cumcount() # targets with one sequence share a site, and so its cells
     grafts["first_cell"] = 1 + slot * (1 + repeats)
     blocks = [block for g, first in zip(made, grafts["first_cell"], strict=True) for block in _blocks(g, first, repeats, seed)]
     nothing = pd.DataFrame(columns=["target_id", "pairs", "matching", "dose", "reason"])

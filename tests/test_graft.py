@@ -84,6 +84,16 @@ def test_letters_are_the_donors_at_the_same_labels_and_as_many_elsewhere():
         assert in_pocket.all() if cells.at[edit.cell_id, "arm"] == "mechanistic" else not in_pocket.any()
 
 
+def test_targets_with_one_sequence_do_not_disturb_each_other():
+    data, prior = made(n=4)
+    sequence = data.targets["sequence"].tolist()
+    twins = replace(data, targets=data.targets.assign(sequence=[sequence[0], sequence[0], *sequence[2:]]))
+    model, lots = reads(POCKET), [("t0", "t2"), ("t1", "t3"), ("t1", "t2")]
+    both = graft(model, twins, prior, named=lots, draws=20).table
+    assert np.allclose(both["graft"], both["gap"]) and len(both) == 2 * len(lots)
+    assert both.equals(pd.concat([graft(model, twins, prior, named=[lot], draws=20).table for lot in sorted(lots)], ignore_index=True))
+
+
 def test_gaps_shift_nothing_and_are_listed():
     data, prior = made()
     table = prior.table[~(prior.table["target_id"].eq("t1") & prior.table["label"].eq("03"))]
