@@ -92,11 +92,10 @@ def region_plan(pairs: pd.DataFrame,               # as for `asked_pairs`
     asked = asked_pairs(pairs, comparisons)
     return make_plan(asked, region_prior(asked, comparisons), how, design)
 
-# %% ../nbs/22i_regions.ipynb #b9fe905f
+# %% ../nbs/22i_regions.ipynb #98f1e87a
 def _groups(plan: Plan, by: Sequence[str]) -> Iterator[tuple[tuple, np.ndarray]]: # values of `by`, rows of plan.pairs
     "The comparisons of every group, in the order of the table."
-    for key, rows in plan.pairs.reset_index(drop=True).groupby(list(by), sort=False).groups.items():
-        yield key if isinstance(key, tuple) else (key,), rows.to_numpy()
+    for key, rows in plan.pairs.reset_index(drop=True).groupby(list(by), sort=False): yield key, rows.index.to_numpy()
 
 def region_scores(plan: Plan, responses: Responses,
                   by: Sequence[str] = ("kind",),     # columns of plan.pairs that make the groups
