@@ -8,8 +8,9 @@ __all__ = ['ALIKE', 'LEFT_OUT', 'PAIR', 'BASELINES', 'SUBSTANTIAL', 'MEASURES', 
            'by_blosum', 'by_nearest_drug', 'with_baselines', 'miss', 'mutant_scores', 'learnt', 'MutantResult',
            'mutants', 'mutant_chart']
 
-# %% ../nbs/22d_mutants.ipynb #d1a6ab8b
+# %% ../nbs/22d_mutants.ipynb #c19577c6
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -121,15 +122,14 @@ def predicted_differences(plan: Plan, responses: Responses, compared: pd.DataFra
     change = value[compared["pair_id"]].to_numpy() - value[compared["wild_pair"]].to_numpy()
     return np.where(np.abs(change) > 10 * responses.noise, change, 0.0)
 
-# %% ../nbs/22d_mutants.ipynb #0baf5a22
+# %% ../nbs/22d_mutants.ipynb #1f1c9414
 def blosum_loss(wild: str, mutant: str) -> float: # half-bits, 0 or more
     "What BLOSUM62 loses at the residues that differ; one deleted or inserted counts its score with itself."
     score = {(a, b): v for (a, row) in zip(AMINO_ACIDS, blosum62(), strict=True) for (b, v) in zip(AMINO_ACIDS, row, strict=True)}
     if len(wild) == len(mutant): return float(sum(score.get((a, a), 0) - score.get((a, b), 0) for a, b in zip(wild, mutant, strict=True) if a != b))
-    first = next((i for i, (a, b) in enumerate(zip(wild, mutant, strict=False)) if a != b), min(len(wild), len(mutant)))
-    last = next((i for i, (a, b) in enumerate(zip(wild[:first - 1:-1], mutant[:first - 1:-1], strict=False)) if a != b), None)
-    if last is None: last = min(len(wild), len(mutant)) - first
-    return float(sum(score.get((a, a), 0) for a in wild[first:len(wild) - last] + mutant[first:len(mutant) - last]))
+    start = len(commonprefix([wild, mutant]))
+    end = len(commonprefix([wild[start:][::-1], mutant[start:][::-1]]))
+    return float(sum(score.get((a, a), 0) for a in wild[start:len(wild) - end] + mutant[start:len(mutant) - end]))
 
 def by_blosum(compared: pd.DataFrame) -> np.ndarray: # shape (compared,), units of the affinity
     "Loss in BLOSUM62 times a slope fitted to the exact differences of all other genes."
