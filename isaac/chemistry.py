@@ -11,11 +11,11 @@ __all__ = ['TOKEN', 'SYMBOL', 'ATOM_COLUMNS', 'HINGE_MOTIFS', 'POLAR', 'ATOM_PRI
            'atom_keys', 'mask_units', 'exchanges', 'swap_units', 'Substituent', 'substituents', 'delete_units',
            'exchange_units', 'drug_units', 'rewritten']
 
-# %% ../nbs/04b_chemistry.ipynb #c696c8b5
+# %% ../nbs/04b_chemistry.ipynb #a2d9a750
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
@@ -301,7 +301,7 @@ def atom_prior_from_table(table: pd.DataFrame, # drug_id, atom (0-based); label,
     status = np.where(atoms > 0, "found", "not in the table")
     return AtomPrior(name, prior.table, pd.DataFrame({"drug_id": drugs["drug_id"], "atoms": atoms, "status": status}))
 
-# %% ../nbs/04b_chemistry.ipynb #f6093987
+# %% ../nbs/04b_chemistry.ipynb #44b0ecc5
 ATOM_PRIORS = {"hinge": hinge_prior, "pharmacophore": pharmacophore_prior, "scaffold": scaffold_prior}
 
 def named_atom_prior(name: str,           # hinge, pharmacophore, scaffold, smarts:PATTERN, or a .csv or .parquet file with drug_id and atom
@@ -312,7 +312,9 @@ def named_atom_prior(name: str,           # hinge, pharmacophore, scaffold, smar
     if name.startswith("smarts:"): return smarts_prior(drugs, name.removeprefix("smarts:"))
     if not Path(name).is_file():
         raise InputError("Unknown atom prior", [Problem("option", "prior", name, f"not {', '.join(ATOM_PRIORS)}, smarts:PATTERN, or a file")])
-    table = pd.read_parquet(name) if name.endswith(".parquet") else pd.read_csv(name, dtype={"drug_id": str})
+    try: table = pd.read_parquet(name) if name.endswith(".parquet") else pd.read_csv(name, dtype={"drug_id": str})
+    except (OSError, ValueError) as error: # pandas' and arrow's complaints about content are ValueErrors
+        raise InputError("The atoms cannot be read", [Problem("prior", "file", name, str(error).splitlines()[0])]) from None
     return atom_prior_from_table(table, drugs, Path(name).stem)
 
 # %% ../nbs/04b_chemistry.ipynb #96490944
@@ -372,13 +374,14 @@ def _written_and_read(smiles: str) -> bool:
     from rdkit import Chem, rdBase
     with rdBase.BlockLogs(): return Chem.MolFromSmiles(Chem.MolToSmiles(Chem.MolFromSmiles(smiles))) is not None
 
-# %% ../nbs/04b_chemistry.ipynb #60613b66
+# %% ../nbs/04b_chemistry.ipynb #8ca6a15d
 @dataclass(frozen=True)
 class Unit:
     "Atoms that an operator changes together."
     atoms: tuple[int, ...]
     edits: tuple[Edit, ...]  # each by itself gives a molecule
     tiers: tuple[tuple, ...] # keys that a control shares, the most exact first
+    holder: tuple[int, ...] = () # the atom a group hangs on, whose hydrogens change with it
 
 @dataclass(frozen=True)
 class Units:
@@ -396,14 +399,14 @@ def tried(smiles: str, edits: Sequence[Edit], operator: str, how: DrugReading) -
     if not reason and how.characters and len(text) > max(how.characters, len(smiles)): reason = "longer than what the model reads"
     return text or "", reason
 
-def _accepted(smiles: str, operator: str, proposals: Iterable[tuple[tuple, tuple, list[Edit]]], how: DrugReading) -> Units:
-    "The units of which at least one proposal is accepted; `proposals`: atoms, tiers, edits."
+def _accepted(smiles: str, operator: str, proposals: Iterable[Unit], how: DrugReading) -> Units:
+    "The units of which at least one edit is accepted."
     units, rejected = [], Counter()
-    for atoms, tiers, edits in proposals:
-        reasons = [tried(smiles, [edit], operator, how)[1] for edit in edits]
+    for unit in proposals:
+        reasons = [tried(smiles, [edit], operator, how)[1] for edit in unit.edits]
         rejected.update(filter(None, reasons))
-        good = tuple(edit for edit, reason in zip(edits, reasons, strict=True) if not reason)
-        if good: units.append(Unit(atoms, good, tiers))
+        good = tuple(edit for edit, reason in zip(unit.edits, reasons, strict=True) if not reason)
+        if good: units.append(replace(unit, edits=good))
     return Units(tuple(units), rejected)
 
 # %% ../nbs/04b_chemistry.ipynb #f7508c2f
@@ -419,7 +422,7 @@ def _editable(smiles: str, how: DrugReading) -> list[int]: # atoms of the drug i
     visible = read_text(smiles).atoms_within(how.characters)
     return [int(i) for i in main_part(smiles) if visible[i]]
 
-# %% ../nbs/04b_chemistry.ipynb #061f3655
+# %% ../nbs/04b_chemistry.ipynb #8c4ed0f3
 def mask_units(smiles: str, how: DrugReading) -> Units:
     "Atoms whose symbol can become the mask token."
     if how.notation == "molecule": return Units((), Counter(), "the model reads molecules, in which there is no token to mask")
@@ -427,11 +430,11 @@ def mask_units(smiles: str, how: DrugReading) -> Units:
     text, keys = read_text(smiles), atom_keys(smiles)
     letters = {i: text.smiles[slice(*text.symbol[i])] for i in _editable(smiles, how)}
     edit = lambda i: Edit((i,), ((*map(int, text.symbol[i]), how.mask_token),), f"{letters[i]} → {how.mask_token}")
-    found = _accepted(smiles, "mask", (((i,), _atom_tiers(keys[i]), [edit(i)]) for i, s in letters.items() if len(s) == 1), how)
+    found = _accepted(smiles, "mask", (Unit((i,), (edit(i),), _atom_tiers(keys[i])) for i, s in letters.items() if len(s) == 1), how)
     long = sum(len(s) > 1 for s in letters.values())
     return Units(found.units, found.rejected + Counter({"symbol of two letters": long}))
 
-# %% ../nbs/04b_chemistry.ipynb #00f28cb9
+# %% ../nbs/04b_chemistry.ipynb #4a887498
 BONDS = {"C": 4, "N": 3, "O": 2, "S": 2, "F": 1, "I": 1} # that an element makes in an ordinary molecule
 AROMATIC = {"c": "n", "n": "c", "o": "s", "s": "o"}      # aromatic symbols that can take each other's place
 LONG = {"Cl": "Br", "Br": "Cl"}                          # and symbols of two letters
@@ -448,7 +451,7 @@ def swap_units(smiles: str, how: DrugReading) -> Units:
     "Atoms whose element can be another."
     text, keys = read_text(smiles), atom_keys(smiles)
     edit = lambda i, new: Edit((i,), ((*map(int, text.symbol[i]), new),), f"{keys[i][0]} → {new.capitalize()}")
-    proposals = (((i,), _atom_tiers(keys[i]), [edit(i, new) for new in exchanges(smiles, i)]) for i in _editable(smiles, how))
+    proposals = (Unit((i,), tuple(edit(i, new) for new in exchanges(smiles, i)), _atom_tiers(keys[i])) for i in _editable(smiles, how))
     return _accepted(smiles, "swap", proposals, how)
 
 # %% ../nbs/04b_chemistry.ipynb #b00c48e0
@@ -513,7 +516,7 @@ def _removed(text: DrugText, s: Substituent) -> list[Splice]:
     if len(before): splices += [(int(text.lead[before[0]]) - 1, int(text.lead[before[0]]), ""), (lead - 1, lead, "")]
     return [*splices, (lead, end, "")]
 
-# %% ../nbs/04b_chemistry.ipynb #13f8d96e
+# %% ../nbs/04b_chemistry.ipynb #23240b02
 def _groups(smiles: str, how: DrugReading) -> list[Substituent] | str: # or why there are none
     "The substituents that a model reads whole."
     if how.characters and len(smiles) > how.characters:
@@ -524,8 +527,8 @@ def delete_units(smiles: str, how: DrugReading) -> Units:
     "Substituents that can be taken off."
     groups, text = _groups(smiles, how), read_text(smiles)
     if isinstance(groups, str): return Units((), Counter(), groups)
-    proposals = ((s.atoms, _group_tiers(smiles, s), [Edit(s.atoms, tuple(_removed(text, s)), "deleted")]) for s in groups)
-    return _accepted(smiles, "delete", proposals, how)
+    edit = lambda s: Edit(s.atoms, tuple(_removed(text, s)), "deleted")
+    return _accepted(smiles, "delete", (Unit(s.atoms, (edit(s),), _group_tiers(smiles, s), (s.holder,)) for s in groups), how)
 
 # %% ../nbs/04b_chemistry.ipynb #ecc1fffa
 BIOISOSTERES = ( # groups of one row take each other's place
@@ -554,7 +557,7 @@ def _partners() -> dict[str, dict[str, tuple[str, str]]]: # canonical group → 
         for group in known: found.setdefault(group, {}).update({g: ways for g, ways in known.items() if g != group})
     return found
 
-# %% ../nbs/04b_chemistry.ipynb #dc402f22
+# %% ../nbs/04b_chemistry.ipynb #47019181
 def _group_name(smiles: str, s: Substituent) -> str:
     "A substituent by itself as canonical SMILES, `*` for the atom it hangs on."
     from rdkit import Chem
@@ -571,9 +574,9 @@ def exchange_units(smiles: str, how: DrugReading) -> Units:
     ring = next((str(n) for n in range(9, 0, -1) if n not in text.rings), None)
     def edits(s):
         name = _group_name(smiles, s)
-        return [Edit(s.atoms, tuple(_instead(text, s, *(way.replace("9", ring or "%99") for way in ways))), f"{name} → {new}")
-                for new, ways in _partners().get(name, {}).items()]
-    return _accepted(smiles, "exchange", ((s.atoms, _group_tiers(smiles, s), edits(s)) for s in groups), how)
+        return tuple(Edit(s.atoms, tuple(_instead(text, s, *(way.replace("9", ring or "%99") for way in ways))), f"{name} → {new}")
+                     for new, ways in _partners().get(name, {}).items())
+    return _accepted(smiles, "exchange", (Unit(s.atoms, edits(s), _group_tiers(smiles, s), (s.holder,)) for s in groups), how)
 
 # %% ../nbs/04b_chemistry.ipynb #4c31a181
 DRUG_OPERATORS: dict[str, Callable[[str, DrugReading], Units]] = {

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['ATOM_COVARIATES', 'HEADLINE', 'CHUNK', 'MOVED', 'SPREAD', 'DrugAuditConfig', 'edit_features', 'drug_balance',
            'DrugAudit', 'headline', 'drug_tables', 'untrained_test', 'audit_drugs', 'planted_atom_prior', 'respellings',
-           'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling',
-           'molecule_svg']
+           'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling', 'draw_atoms']
 
 # %% ../nbs/22b_drug_audit.ipynb #89135347
 from collections.abc import Mapping
@@ -259,7 +258,7 @@ def representation_plan(pairs: pd.DataFrame,         # pair_id, drug_id, target_
                   pd.DataFrame(rejected, columns=["drug_id", "operator", "reason", "proposals"]))
     return assemble_drug_plan(pairs, cells, draws, how, reading, DrugDesign(seed=seed, repeats=n, intervention_seeds=1))
 
-# %% ../nbs/22b_drug_audit.ipynb #3c989d05
+# %% ../nbs/22b_drug_audit.ipynb #a46b9584
 @dataclass(frozen=True, eq=False)
 class Spread:
     "What respelling does to a model."
@@ -271,7 +270,7 @@ class Spread:
         "The overall numbers, in units of the output and, where the slope is known, of the affinity."
         o, rows = self.overall, []
         for unit, slope in {"output": 1.0, "affinity": abs(o["slope"])}.items():
-            rows += [(name, unit, *(o[f"{name}{end}"] * slope for end in ("", "_low", "_high"))) for name in ("spread", "moved") if np.isfinite(slope)]
+            if np.isfinite(slope): rows += [(name, unit, *(o[name + end] * slope for end in ("", "_low", "_high"))) for name in ("spread", "moved")]
         return pd.DataFrame(rows, columns=["quantity", "unit", "value", "low", "high"]).assign(drugs=o["drugs"], pairs=o["pairs"], texts=o["texts"])
 
 
@@ -329,8 +328,8 @@ def beside_spelling(audit: DrugAudit, spread: Spread) -> pd.DataFrame: # operato
     for column in ("mechanistic", "control", "respelling"): table[column] *= abs(slope)
     with np.errstate(divide="ignore"): return table.assign(ratio=table["mechanistic"] / table["respelling"]).reset_index(drop=True)
 
-# %% ../nbs/22b_drug_audit.ipynb #9f6f8672
-def molecule_svg(smiles: str, colours: Mapping[int, tuple[float, float, float]], # atom → red, green, blue, 0 to 1
+# %% ../nbs/22b_drug_audit.ipynb #5c7319dc
+def draw_atoms(smiles: str, colours: Mapping[int, tuple[float, float, float]], # atom → red, green, blue, 0 to 1
                  width: int = 360, height: int = 240, # pixels
                  title: str = "",
                 ) -> str:

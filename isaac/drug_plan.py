@@ -69,13 +69,14 @@ def drug_reading(model: Any,                     # a predictor or function
             raise InputError("The mask token cannot be used", [Problem("model", "mask_token", token, str(error))]) from None
     return how
 
-# %% ../nbs/12e_drug_plan.ipynb #0e098f48
+# %% ../nbs/12e_drug_plan.ipynb #8f2c1afe
 INSIDE = 0.5 # share of a mechanistic unit's atoms that must be in the prior
 
 def two_arms(units: tuple[Unit, ...], prior: np.ndarray) -> tuple[list[Unit], list[Unit]]: # `prior`: atoms → mechanistic units, possible controls
     "Units that are about the prior, and units that do not touch it."
     share = [np.isin(u.atoms, prior).mean() for u in units]
-    return [u for u, x in zip(units, share, strict=True) if x >= INSIDE], [u for u, x in zip(units, share, strict=True) if x == 0]
+    free = [not np.isin((*u.atoms, *u.holder), prior).any() for u in units]
+    return [u for u, x in zip(units, share, strict=True) if x >= INSIDE], [u for u, x in zip(units, free, strict=True) if x]
 
 def _shuffled(n: int, key: np.uint64) -> list[int]: return np.argsort(random_bits(key, np.arange(n)), kind="stable").tolist()
 
