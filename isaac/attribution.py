@@ -8,7 +8,7 @@ __all__ = ['Credit', 'PERTURBING', 'WITNESSES', 'PAIR_COLUMNS', 'MEASURES', 'PAN
            'integrated_gradients', 'Attributions', 'attribute', 'top_shares', 'membership_auroc', 'pair_scores',
            'mean_intervals', 'witness_table', 'percentiles', 'segment_table', 'disagreements', 'witness_figure']
 
-# %% ../nbs/22f_attribution.ipynb #452e60e4
+# %% ../nbs/22f_attribution.ipynb #86aa791b
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from .datasets import DTIDataset
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval
 from .matching import Site, translations
-from .plan import Block, Design, Plan, assemble_plan, planned_sites, variant_ids
+from .plan import Block, Design, Plan, assemble_plan, planned_sites, unauditable_targets, variant_ids
 from .predictors import Reading, as_predictor, reading, visible_range
 from .priors import Prior
 from .remote import from_extra
@@ -175,7 +175,7 @@ def plan_attributions(plan: Plan, responses: Responses, settings: Settings) -> p
         tables.append(pd.DataFrame(found, index=keys).reset_index())
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/22f_attribution.ipynb #5dc995db
+# %% ../nbs/22f_attribution.ipynb #1d714fc4
 def _tower(model: Any): # the module that holds the embedding of residues; None: there is none that can be lent a table
     from isaac.models import TAPB, DeepConvDTI, DeepDTA
     if isinstance(model, (DeepDTA, DeepConvDTI)): return model.target_tower
@@ -199,7 +199,15 @@ def _codes_of_vectors(model: Any, vectors: Any) -> Any: # tensor, shape (texts, 
     if isinstance(model, TAPB): return TokenStates.of(lent(tokens, np.arange(texts)), tokens.lengths)
     return model.target_dense(lent(torch.from_numpy(tokens.flat).to(table.device), tokens.lengths))
 
-# %% ../nbs/22f_attribution.ipynb #60b3d08b
+
+def _check_embedding(model: Any) -> None:
+    "Raise `InputError` for a model that has no embedding of residues to reach."
+    if _tower(model) is not None: return
+    problem = Problem("model", "type", type(model).__name__, "has none that is known")
+    raise InputError("Integrated gradients need the embedding of residues", [problem],
+                     "They are there for DeepDTA, DeepConvDTI and TAPB with the learned encoder; leave them out for other models")
+
+# %% ../nbs/22f_attribution.ipynb #14407a0f
 def path_gradients(predict: Callable, # of vectors, shape (texts, residues, width), → predictions, shape (texts,)
                    vectors: Any,      # of one text, shape (1, residues, width)
                    baseline: Any,     # where the path begins, same shape
@@ -214,14 +222,11 @@ def integrated_gradients(model: Any,          # DeepDTA, DeepConvDTI, or TAPB wi
                          pairs: pd.DataFrame, # pair_id, smiles, sequence
                          settings: Settings = Settings(),
                         ) -> pd.DataFrame:    # pair_id, position, integrated_gradients, incomplete: the share of the difference that is missing
-    "One row per pair and visible residue. Raises `InputError` for a model that has no embedding of residues to reach."
+    "One row per pair and visible residue. Raises `InputError` for other models."
     import torch
 
     from isaac.models.encoders import PROTEIN
-    if _tower(model) is None:
-        problem = Problem("model", "type", type(model).__name__, "has none that is known")
-        raise InputError("Integrated gradients need the embedding of residues", [problem],
-                         "They are there for DeepDTA, DeepConvDTI and TAPB with the learned encoder; leave them out for other models")
+    _check_embedding(model)
     device, how, tables = model.output_mean.device, reading(model), []
     embed = lambda text: _tower(model).embedding(torch.from_numpy(PROTEIN.tokenize([text]).flat.astype(np.int64)).to(device))[None].detach()
     for row in pairs.itertuples():
@@ -235,7 +240,7 @@ def integrated_gradients(model: Any,          # DeepDTA, DeepConvDTI, or TAPB wi
                                     "incomplete": abs(error / whole) if whole else 0.0}))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/22f_attribution.ipynb #2293fca4
+# %% ../nbs/22f_attribution.ipynb #750da076
 WITNESSES = ("scan", *PERTURBING, "integrated_gradients")
 
 @dataclass(frozen=True, eq=False)
@@ -245,8 +250,9 @@ class Attributions:
     pairs: pd.DataFrame    # pair_id, drug_id, target_id, smiles, sequence, site, and how incomplete the integrated gradients are
     sites: list[Site]      # of the pairs
     witnesses: tuple[str, ...]
+    unauditable: pd.DataFrame # target_id, pairs, matching, dose, reason: what was left out
 
-# %% ../nbs/22f_attribution.ipynb #43fcbad2
+# %% ../nbs/22f_attribution.ipynb #9ee74a7b
 def attribute(model: Any,                       # a predictor, two-tower model or function, as for `audit`
               data: DTIDataset | pd.DataFrame,  # the pairs, or a frame as for `attribution_plan`
               prior: Prior,                     # whose residues are marked
@@ -260,8 +266,9 @@ def attribute(model: Any,                       # a predictor, two-tower model o
     model, pairs = as_predictor(model), data.frame if isinstance(data, DTIDataset) else data
     if wrong := [Problem("option", "witnesses", w, f"not one of {', '.join(WITNESSES)}") for w in witnesses if w not in WITNESSES]:
         raise InputError("There is no such witness", wrong)
+    if "integrated_gradients" in witnesses: _check_embedding(model)
     how, methods = reading(model), [m for m in PERTURBING if m in witnesses]
-    pairs, sites = _marked_pairs(pairs, prior, how, min_prior)
+    pairs, sites, unauditable = _marked_pairs(pairs, prior, how, min_prior)
     residues = scan(model, pairs, prior, keep=keep, progress=progress).rename(columns={"change": "scan"}).drop(columns="magnitude")
     residues["scan"] *= -1 # what the residue contributes is what is lost without it
     key = ["pair_id", "position"]
@@ -272,13 +279,13 @@ def attribute(model: Any,                       # a predictor, two-tower model o
         found = integrated_gradients(model, pairs, settings)
         pairs = pairs.merge(found.groupby("pair_id")["incomplete"].first(), on="pair_id")
         residues = residues.merge(found.drop(columns="incomplete"), on=key, validate="1:1")
-    return Attributions(residues, pairs, sites, tuple(w for w in WITNESSES if w in residues))
+    return Attributions(residues, pairs, sites, tuple(w for w in WITNESSES if w in residues), unauditable)
 
-def _marked_pairs(pairs: pd.DataFrame, prior: Prior, how: Reading, min_prior: int) -> tuple[pd.DataFrame, list[Site]]:
-    "The pairs of which enough of the prior is visible. Raises `InputError` where there are none."
-    pairs, sites = planned_sites(pairs, prior, how, Design(min_prior=min_prior))
+def _marked_pairs(pairs: pd.DataFrame, prior: Prior, how: Reading, min_prior: int) -> tuple[pd.DataFrame, list[Site], pd.DataFrame]:
+    "The pairs of which enough of the prior is visible, their sites, and what is left out. Raises `InputError` where nothing is left."
+    pairs, sites = planned_sites(pairs, prior, how, design := Design(min_prior=min_prior))
     kept = pairs["site"].map(lambda row: len(sites[row].prior) >= min_prior)
-    if kept.any(): return pairs[kept].reset_index(drop=True), sites
+    if kept.any(): return pairs[kept].reset_index(drop=True), sites, unauditable_targets(pairs, sites, prior, design, [])
     raise InputError("There is nothing to compare", [Problem("pairs", "prior", len(pairs), f"none has {min_prior} or more visible prior residues")])
 
 # %% ../nbs/22f_attribution.ipynb #c239dae6
@@ -379,7 +386,7 @@ def disagreements(found: Attributions,
             witness=witness, percentile=table.loc[rows, witness], of_scan=table.loc[rows, "scan"], gap=gap[rows]))
     return pd.concat(parts, ignore_index=True)
 
-# %% ../nbs/22f_attribution.ipynb #6b806f0c
+# %% ../nbs/22f_attribution.ipynb #804aaffb
 PANELS = {"auroc": ("Enrichment of the prior", "AUROC of |attribution|", "placebo"),
           "precision": ("The ten strongest", "share in the prior", "chance"),
           "spearman": ("Agreement with the scan", "Spearman's ρ over residues", None)}
@@ -391,16 +398,16 @@ def witness_figure(table: pd.DataFrame, # as from `witness_table`; several model
     from isaac.plots import CONTROL, GRID, MECHANISTIC, PAPER, canvas, percent
     table = table if "model" in table else table.assign(model="")
     rows = table[["model", "witness"]].drop_duplicates().reset_index(drop=True)
-    at = pd.Series(-rows.index - 0.6 * rows.groupby("model", sort=False).ngroup(), index=pd.MultiIndex.from_frame(rows))
+    at = pd.Series(-np.arange(len(rows)) - 0.6 * rows.groupby("model", sort=False).ngroup().to_numpy(), index=pd.MultiIndex.from_frame(rows))
     told = table[table["measure"].isin(PANELS)]
     with canvas(8.0, 1.0 + 0.24 * len(rows)) as chart:
         chart.alt = f"Means with {percent(level)} intervals. " + "; ".join(
             f"{r.model} {r.witness}, {r.measure} {r.value:.3f} ({r.low:.3f} to {r.high:.3f})".strip() for r in told.itertuples()) + "."
         for axes, (measure, (title, label, beside)) in zip(chart.subplots(1, 3, sharey=True), PANELS.items(), strict=True):
             if measure != "precision": axes.axvline(0.5 if measure == "auroc" else 0, color=GRID, zorder=0)
-            for name, colour, face in ((measure, MECHANISTIC, MECHANISTIC), (beside, CONTROL, PAPER)):
+            for name, colour, face, below in ((measure, MECHANISTIC, MECHANISTIC, 0.0), (beside, CONTROL, PAPER, 0.25)):
                 own = table[table["measure"].eq(name)].set_index(["model", "witness"])
-                y = at[own.index]
+                y = at[own.index] - below
                 axes.hlines(y, own["low"], own["high"], color=colour, lw=1.2)
                 axes.plot(own["value"], y, "o", color=colour, mfc=face, ms=4.5)
             axes.set(title=title, xlabel=label)

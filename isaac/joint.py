@@ -175,7 +175,7 @@ def joint(model: Any,                       # a predictor, two-tower model or fu
     plan = joint_plan(model, pairs, prior, atoms, **asked)
     return joint_tables(plan, respond(plan, model, progress=progress, keep=keep), draws, asked.get("seed", 0), level)
 
-# %% ../nbs/22h_joint.ipynb #0c184821
+# %% ../nbs/22h_joint.ipynb #77557ded
 def joint_figure(arms: pd.DataFrame,  # of `Joint`; several models where it has a column `model`
                  level: float = 0.95, # of the intervals in the frame
                 ):                    # isaac.plots.Chart
@@ -184,7 +184,7 @@ def joint_figure(arms: pd.DataFrame,  # of `Joint`; several models where it has 
     arms = arms if "model" in arms else arms.assign(model="")
     shown = arms[arms["measure"].isin(["interaction", "relative"])].assign(combination=lambda rows: rows["target_arm"] + " × " + rows["drug_arm"])
     rows = shown[["model", "combination"]].drop_duplicates().reset_index(drop=True)
-    at = pd.Series(-rows.index - 0.6 * rows.groupby("model", sort=False).ngroup(), index=pd.MultiIndex.from_frame(rows))
+    at = pd.Series(-np.arange(len(rows)) - 0.6 * rows.groupby("model", sort=False).ngroup().to_numpy(), index=pd.MultiIndex.from_frame(rows))
     words = lambda text: text.replace("mechanistic", "prior")
     with canvas(8.0, 0.9 + 0.22 * len(rows)) as chart:
         chart.alt = f"Interactions of target and drug edits, {percent(level)} intervals. " + "; ".join(
