@@ -692,7 +692,7 @@ def _write(out: Path, tables: dict, chart=None) -> None: # frames by name; an `i
         with atomic_path(out / name) as temporary: Path(temporary).write_text(text, encoding="utf-8")
     typer.echo(f"Written: {', '.join(str(out / name) for name in texts)}", err=True)
 
-def print_unasked(plan) -> None: # a `Plan`
+def print_unasked(plan) -> None: # a `Plan`, or `Attributions`
     "What could not be asked and why, in pairs, on standard error."
     for reason, n in plan.unauditable.groupby("reason")["pairs"].sum().sort_values(ascending=False)[:5].items():
         typer.echo(f"Not asked: {n:,} pairs, {reason}.", err=True)
@@ -831,11 +831,13 @@ def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A chec
     placed = load_prior(PriorChoice(name=prior, source=prior_source), data.targets)
     found = ask(predictor, _sampled(_audited(data, trained, "auto"), sample, seed, targets), placed, several(witnesses), settings, min_prior,
                 progress=not quiet)
-    tables = {"witnesses": witness_table(found), "segments": segment_table(found), "disagreements": disagreements(found)}
+    tables = {"witnesses": witness_table(found), "segments": segment_table(found), "disagreements": disagreements(found),
+              "unauditable": found.unauditable}
     if out:
         _write(out, tables, witness_figure(tables["witnesses"]))
         write_table(out / "residues.parquet", found.residues)
     if json: return print_json(tables)
+    print_unasked(found)
     print_table(tables["witnesses"], f"{len(found.pairs):,} pairs, {found.pairs['sequence'].nunique():,} sequences")
     print_table(tables["segments"], "Mean percentile of |attribution| by segment")
 

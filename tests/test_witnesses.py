@@ -261,7 +261,7 @@ def study(tmp_path_factory):
 
 @pytest.mark.parametrize("command, options, tables", [
     ("curves", ["--shares", "50%,100%", "--matchings", "uniform", "--flank", "0", "--draws", "20"], {"points", "areas", "unauditable"}),
-    ("attribute", ["--witnesses", "occlusion,sobol", "--samples", "2", "--targets", "2"], {"witnesses", "segments", "disagreements"}),
+    ("attribute", ["--witnesses", "occlusion,sobol", "--samples", "2", "--targets", "2"], {"witnesses", "segments", "disagreements", "unauditable"}),
     ("joint", ["--matching", "uniform", "--drug-matching", "uniform", "--atoms", "smarts:[S,O]"], {"scores", "arms", "unauditable"}),
 ])
 def test_commands_print_and_write_their_tables(command, options, tables, study, monkeypatch):
