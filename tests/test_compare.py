@@ -192,4 +192,4 @@ def test_a_comparison_is_written_as_tables_and_one_page(steady, other, tmp_path)
     with pytest.raises(InputError, match="(?s)seeds.csv.*comparison.json"): Comparison.load(tmp_path)
     page = found.to_html(tmp_path / "report.html", "Two & more", {"steady-seed0": "audits/steady-seed0/report.html"}).read_text()
     assert "<h1>Two &amp; more</h1>" in page and 'href="audits/steady-seed0/report.html"' in page and "0.930 ± 0.030" in page
-    assert "4 conditions" in page and "<script" not in page and "there is one training of other" in page
+    assert "4 conditions" in page and page.count("<script") == 1 and "there is one training of other" in page
