@@ -271,13 +271,14 @@ def _notes(table: pd.DataFrame, known: np.ndarray, how: Reading) -> list[str]:
     if how.scale != "affinity": notes.append(f"The model's output is a {how.scale}, so that no error in units of the affinity can be given")
     return notes
 
-# %% ../nbs/22d_mutants.ipynb #9a0567a9
+# %% ../nbs/22d_mutants.ipynb #9fdf52f8
 GENE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00") # Okabe–Ito
 
 def _mutant_panel(axes, table: pd.DataFrame, column: str, colours: dict[str, str]) -> None:
     "One predictor's differences."
     from isaac.plots import GRID, MUTED
-    for x, y in ((1, 0), (0, 1)): axes.plot([-9 * x, 9 * x], [-9 * y, 9 * y], color=GRID, zorder=0, scalex=False, scaley=False)
+    axes.axhline(0, color=GRID, zorder=0)
+    axes.axvline(0, color=GRID, zorder=0)
     axes.axline((0, 0), slope=1, color=GRID, linestyle="--", zorder=0)
     bound = table["measured"].isna()
     for gene, rows in table.groupby(table["gene"].where(table["gene"].isin(list(colours)), "others"), sort=False):
