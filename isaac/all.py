@@ -43,6 +43,7 @@ from isaac.planted import Planted, PlantedOptions, Reliance, plant, planted_muta
 from isaac.predictors import (Composition, Features, FunctionPredictor, HuggingFacePredictor, Morgan, Predictor, Reading, SklearnPredictor,
                               TorchPredictor, TwoTower, load_predictor)
 from isaac.priors import KlifsPocket, Prior, prior_from_table
+from isaac.publish import checklist, methods
 from isaac.regions import Region, RegionAudit, contact_audit, region_plan, region_scores, segment_audit
 from isaac.remote import HTTPPredictor, SubprocessPredictor, connect, server
 from isaac.scores import SCORES, Contrast, arm_metrics, coherence, contrast, level_sums, reasoning_score, response_matrix, specific

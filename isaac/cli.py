@@ -13,7 +13,7 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview',
            'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
            'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'joint',
-           'explain', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'runs']
+           'explain', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'publish', 'runs']
 
 # %% ../nbs/23_cli.ipynb #f5de0ca3
 import functools
@@ -1156,6 +1156,19 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The director
     reports = remake_reports(run)
     if json: return print_json({"reports": reports})
     for path in reports: typer.echo(f"Report: {path}")
+
+# %% ../nbs/23_cli.ipynb #f19b0002
+@app.command()
+def publish(run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished audit.")],
+            directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; new, or empty.")], json: Json = False):
+    """Write an audit for a paper: figures as SVG and PDF, tables as CSV and LaTeX, a methods paragraph, a checklist.
+
+    Example: [bold]isaac publish runs/davis-deepdta paper/audit[/]"""
+    import isaac.publish  # noqa: F401 (gives results their `publish`)
+    from isaac.audit import AuditResult
+    out = AuditResult.load(run).publish(directory)
+    if json: return print_json({"out": out, "files": sorted(p.name for p in out.iterdir())})
+    typer.echo(f"For a paper: {out} (tables need \\usepackage{{booktabs}})")
 
 # %% ../nbs/23_cli.ipynb #84b9f4d1
 @app.command()
