@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'STREAMED', 'ROWS', 'RESPONSES', 'open_pairs', 'part_tables', 'score_parts', 'LargeAudit', 'audit_large']
 
-# %% ../nbs/20c_large.ipynb #fd76a068
+# %% ../nbs/20c_large.ipynb #267ea947
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from .predictors import Reading, as_predictor, reading
 from .priors import Prior
 from .scores import SCORES, Contrast, Score, condition_of, conditions, contrast, entanglement, named, overlap, response_matrix
 
-# %% ../nbs/20c_large.ipynb #55f624f8
+# %% ../nbs/20c_large.ipynb #6df4bea4
 COLUMNS = ["drug_id", "target_id", "smiles", "sequence"]
 
 def open_pairs(source: str | Path): # → pyarrow Dataset
@@ -44,15 +43,25 @@ def open_pairs(source: str | Path): # → pyarrow Dataset
         raise InputError(f"{path.name} lacks columns", [Problem("table", "column", c, "missing") for c in missing], f"It has {found.schema.names}")
     return found
 
-def _batches(source: str | Path, rows: int = 2**17) -> Iterator[pd.DataFrame]:
-    "The table, some rows at a time, numbered through by `pair_id`."
-    table, first = open_pairs(source), 0
-    for batch in table.to_batches(columns=[*COLUMNS, *(["affinity"] if "affinity" in table.schema.names else [])], batch_size=rows):
-        frame = batch.to_pandas()
-        yield frame.assign(pair_id=np.arange(first, first + len(frame)), affinity=frame.get("affinity", np.nan))
-        first += len(frame)
+def _record_batches(table, rows: int) -> Iterator: # pyarrow RecordBatches; `table`: as from `open_pairs`
+    "The rows in order. Parquet is read file by file: a scanner runs ahead of a slow reader, until all is in memory."
+    from pyarrow import parquet
+    columns = [*COLUMNS, *(["affinity"] if "affinity" in table.schema.names else [])]
+    if table.format.default_extname != "parquet": return (yield from table.to_batches(columns=columns, batch_size=rows))
+    for path in table.files: yield from parquet.ParquetFile(path, pre_buffer=False).iter_batches(rows, columns=columns, use_threads=False)
 
-# %% ../nbs/20c_large.ipynb #ea66f04b
+def _batches(source: str | Path, rows: int = 2**18) -> Iterator[pd.DataFrame]:
+    "The table, about so many rows at a time however it was written, numbered through by `pair_id`."
+    import pyarrow as pa
+    first, waiting = 0, []
+    for batch in chain(_record_batches(open_pairs(source), rows), [None]): # None: the end
+        if batch is not None: waiting.append(batch)
+        if not waiting or batch is not None and sum(map(len, waiting)) < rows: continue
+        frame = pa.Table.from_batches(waiting).to_pandas()
+        yield frame.assign(pair_id=np.arange(first, first + len(frame)), affinity=frame.get("affinity", np.nan))
+        first, waiting = first + len(frame), []
+
+# %% ../nbs/20c_large.ipynb #7237255e
 class _Meanings:
     "What ids mean, and which texts were judged."
     def __init__(self): self.of, self.problems = {"drug_id": {}, "target_id": {}}, []
@@ -70,31 +79,25 @@ class _Meanings:
         if self.problems: raise InputError(f"{len(self.problems):,} texts of {Path(source).name} are unusable", self.problems, "Nothing was audited")
 
 def _layout(source: str | Path, folder: Path, parts: int, progress: bool) -> None:
-    "Write the pairs into parts by sequence. Raises `InputError` naming everything that cannot be used."
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    "Write the pairs into parts by sequence, `layout.json` last. Raises `InputError` naming everything that cannot be used."
     meanings, rows = _Meanings(), 0
-    with ExitStack() as stack:
-        paths = [stack.enter_context(atomic_path(folder / f"{i:05d}.parquet")) for i in range(parts)]
-        writers: dict[int, Any] = {}
-        for frame in tqdm(_batches(source), disable=not progress, unit="batch", desc="lay out"):
-            meanings.add(frame, "drug_id", "smiles", smiles_problem)
-            meanings.add(frame, "target_id", "sequence", sequence_problem)
-            if meanings.problems: continue
-            rows += len(frame)
-            code, texts = pd.factorize(frame["sequence"])
-            part = np.array([int(hash64(t) % np.uint64(parts)) for t in texts])[code]
-            for i, some in frame.groupby(part):
-                table = pa.Table.from_pandas(some, preserve_index=False)
-                if i not in writers: writers[i] = stack.enter_context(pq.ParquetWriter(paths[i], table.schema, compression="zstd"))
-                writers[i].write_table(table)
-        meanings.check(source)
-        for i in set(range(parts)) - set(writers): pq.write_table(table.slice(0, 0), paths[i])
-        for writer in writers.values(): writer.close()
-    sequences = pd.Series(sorted(set(meanings.of["target_id"].values())), dtype=object)
-    write_table(folder / "sequences.parquet", pd.DataFrame({"sequence": sequences}))
+    for number, frame in enumerate(tqdm(_batches(source), disable=not progress, unit="batch", desc="lay out")):
+        meanings.add(frame, "drug_id", "smiles", smiles_problem)
+        meanings.add(frame, "target_id", "sequence", sequence_problem)
+        if meanings.problems: continue # to name all of them
+        rows += len(frame)
+        code, texts = pd.factorize(frame["sequence"])
+        part = np.array([int(hash64(t) % np.uint64(parts)) for t in texts])[code]
+        for i, some in frame.groupby(part): write_table(folder / f"{i:05d}" / f"{number:05d}.parquet", some)
+    meanings.check(source)
+    sequences = sorted(set(meanings.of["target_id"].values()))
+    write_table(folder / "sequences.parquet", pd.DataFrame({"sequence": pd.Series(sequences, dtype=object)}))
     write_json(folder / "layout.json", {"rows": rows, "drugs": len(set(meanings.of["drug_id"].values())), "targets": len(meanings.of["target_id"]),
                                         "sequences": len(sequences)})
+
+def _pairs_of_part(folder: Path, i: int) -> pd.DataFrame: # no rows where no sequence fell into it
+    "The pairs of a part."
+    return pd.concat([pd.DataFrame(columns=COLUMNS), *map(read_table, sorted((folder / f"{i:05d}").glob("*.parquet")))], ignore_index=True)
 
 # %% ../nbs/20c_large.ipynb #7e87eada
 STREAMED = {name: score for name, score in SCORES.items() if score not in (overlap, entanglement)} # scores that need no quantile of all responses
@@ -229,7 +232,7 @@ def score_parts(folder: Path, config: AuditConfig, scores: Sequence[Score], prog
                          "endpoint": "primary" if primary else "exploratory"})
     return pd.DataFrame(rows)
 
-# %% ../nbs/20c_large.ipynb #2295954e
+# %% ../nbs/20c_large.ipynb #1458c2bf
 RESPONSES = 2_000_000 # that a part may have: about a gigabyte
 
 def _parts(rows: int, config: AuditConfig) -> int:
@@ -243,7 +246,7 @@ def _answer_part(number: int, folder: Path, model: Any, how: Reading, prior: Pri
     "Audit a part, unless that is done."
     note = folder / "parts" / f"{number:05d}.json"
     if note.exists(): return
-    pairs = pd.read_parquet(folder / "pairs" / f"{number:05d}.parquet")
+    pairs = _pairs_of_part(folder / "pairs", number)
     if len(pairs):
         plan = make_plan(pairs, relevant_prior(prior, pairs), how, config.only(), pool)
         responses = respond(plan, model, config.chunk, keep=folder / ANSWERS)
