@@ -42,15 +42,17 @@ def methods(result: AuditResult) -> str:
     ways = "; ".join(f"“{o}” (residues {EDITED.get(o, 'edited as this operator does')})" for o in c.operators)
     controls = "; ".join(f"“{x}” ({CONTROLS.get(x, 'as this matching chooses them')})" for x in c.matchings)
     settings = "; ".join(f"{name} = {value}" for name, value in flat(m["config"]))
-    return (f"The reliance of {model['name']} ({model['class']}, weights {str(model['hash'])[:12]}) on the {prior['name']} prior was audited with "
-            f"ISAAC {m['isaac']} on {data['pairs']:,} pairs of {data['drugs']:,} drugs and {data['targets']:,} targets ({data['sequences']:,} "
-            f"distinct sequences) of {data['name']} (data {str(data['hash'])[:12]}, prior {prior['hash'][:12]}, plan {m['plan_hash'][:12]}). Residues of the "
-            f"prior (mechanistic arm) or as many control residues were edited in the same way, and the responses of the frozen model compared. Edits: "
-            f"{ways}. Controls: {controls}. Doses: {', '.join(map(str, c.doses))} residues (percentages are of the visible prior). The primary endpoint was "
-            f"declared beforehand; every other condition is exploratory. Intervals ({c.level:.0%}) are from a bootstrap with product weights over "
-            f"drugs and distinct sequences ({c.bootstrap_draws:,} draws; factors held fixed: {', '.join(c.fixed_factors) or 'none'}). Primary endpoint: "
-            f"{result.summary()}. Numerical noise of the model: {result.responses.noise:.1e} output units. All parameters: {settings}. "
-            "The question is that of Tarantino, Kim, Lu and Giudici (arXiv 2605.02962, 2026); the definitions of the scores are ISAAC's.")
+    return (f"The reliance of {model['name']} ({model['class']}, weights {str(model['hash'])[:12]}) on the {prior['name']} prior was "
+            f"audited with ISAAC {m['isaac']} on {data['pairs']:,} pairs of {data['drugs']:,} drugs and {data['targets']:,} targets "
+            f"({data['sequences']:,} distinct sequences) of {data['name']} (data {str(data['hash'])[:12]}, prior {prior['hash'][:12]}, "
+            f"plan {m['plan_hash'][:12]}). Residues of the prior (mechanistic arm) or as many control residues were edited in the same "
+            f"way, and the responses of the frozen model compared. Edits: {ways}. Controls: {controls}. Doses: "
+            f"{', '.join(map(str, c.doses))} residues (percentages are of the visible prior). The primary endpoint was declared "
+            f"beforehand; every other condition is exploratory. Intervals ({c.level:.0%}) are from a bootstrap with product weights over "
+            f"drugs and distinct sequences ({c.bootstrap_draws:,} draws; factors held fixed: {', '.join(c.fixed_factors) or 'none'}). "
+            f"Primary endpoint: {result.summary()}. Numerical noise of the model: {result.responses.noise:.1e} output units. All "
+            f"parameters: {settings}. The question is that of Tarantino, Kim, Lu and Giudici (arXiv 2605.02962, 2026); the definitions of "
+            "the scores are ISAAC's.")
 
 # %% ../nbs/20b_publish.ipynb #6abf857b
 def checklist(result: AuditResult) -> str: # Markdown
