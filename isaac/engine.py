@@ -189,7 +189,7 @@ def numerical_noise(scale: str,          # as declared by the model
     spacing = np.spacing(np.float32(np.abs(first).max()))
     return float(max(spacing, *(np.abs(o - first[:len(o)]).max() for o in others)))
 
-# %% ../nbs/13_engine.ipynb #e6cd658b
+# %% ../nbs/13_engine.ipynb #0bfc6f1f
 def _self_check(plan: Plan, who: Respondent, q: Questions) -> tuple[float, float]: # noise, largest relative difference between routes
     "Ask a sample in every way. Raises `IsaacError` when the answers disagree."
     rows = repeated_questions(q)
@@ -204,7 +204,7 @@ def _self_check(plan: Plan, who: Respondent, q: Questions) -> tuple[float, float
     if who.codes is not None:
         other.append(who.by_towers(q, rows))
         complaint = "The model's towers and its predict disagree"
-        advice = "Correct encode_drugs, encode_targets, score, encode_edited or score_crossed (where there are such), or remove them to audit through predict alone"
+        advice = "Correct encode_drugs, encode_targets, score, encode_edited or score_crossed, or remove what there is of these to use predict alone"
         near = neighbours(q) # edits of the same parents, which some models encode from one another and score together
         difference = max(agree(plan, q, rows, other[1], together, TOLERANCE, complaint, advice),
                          agree(plan, q, near, who.by_towers(q, near), who.by_predict(q, near), TOLERANCE, complaint, advice))
