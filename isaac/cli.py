@@ -942,7 +942,7 @@ def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A che
                caliper: Annotated[int, typer.Option(help="How unlike a matched atom may be: 0 same element, aromaticity, ring and degree; 1 not the "
                                                          "degree; 2 same element; 3 carbon or not.")] = 2,
                primary: Annotated[str | None, typer.Option(help="The endpoint declared beforehand: operator/matching/dose.",
-                                                           show_default="swap/matched/100%")] = None,
+                                                           show_default="swap, first matching and dose")] = None,
                drug_mask: Annotated[str | None, typer.Option(help="The character that the model takes for an unknown atom, such as *.",
                                                              show_default="the model's own, or none")] = None,
                initialisations: Networks = 0,

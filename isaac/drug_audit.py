@@ -32,7 +32,7 @@ from .planted import PHARMACOPHORE
 from .predictors import Reading, as_predictor, reading
 from .scores import Contrast, Score, base_predictions, condition_of, contrast, is_at, level_sums, log_odds, response_matrix, supports
 
-# %% ../nbs/22b_drug_audit.ipynb #c35b0640
+# %% ../nbs/22b_drug_audit.ipynb #8136b178
 class DrugAuditConfig(DrugDesign, AuditConfig):
     "Everything that decides the numbers of a drug-side audit."
 
@@ -44,10 +44,9 @@ class DrugAuditConfig(DrugDesign, AuditConfig):
 
     @property
     def endpoint(self) -> Endpoint:
-        "The primary endpoint, declared or by default: swapped elements, matched controls, the largest dose."
-        if self.primary: return self.primary
-        return Endpoint(operator="swap" if "swap" in self.operators else self.operators[0], matching=self.matchings[0],
-                        dose="100%" if "100%" in self.doses else self.doses[-1])
+        "The primary endpoint, declared or by default: swapped elements, the first matching and dose."
+        operator = "swap" if "swap" in self.operators else self.operators[0]
+        return self.primary or Endpoint(operator=operator, matching=self.matchings[0], dose=self.doses[0])
 
 # %% ../nbs/22b_drug_audit.ipynb #83da280a
 ATOM_COVARIATES = ("atoms", "carbon", "nitrogen", "oxygen", "aromatic", "ring", "degree", "hydrogens", "place", "length", "similarity")
