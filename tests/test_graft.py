@@ -1,12 +1,16 @@
 """Grafts: what corresponds, which letters are written where, models whose pocket share is known exactly, and everything that cannot be grafted."""
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from isaac.cli import app
 from isaac.core import InputError
 from isaac.datasets import DTIDataset, load_davis
 from isaac.engine import respond
@@ -189,3 +193,19 @@ def test_the_answers_are_read_as_they_were_asked():
         assert np.isclose(row.A, ask(sequence[row.acceptor])) and np.isclose(row.B, ask(sequence[row.donor])) and np.isclose(row.gap, row.B - row.A)
         assert np.isclose(row.graft, ask(strings[edits[first]]) - row.A)
         assert np.isclose(row.control, np.mean([ask(strings[edits[first + 1 + i]]) for i in range(2)]) - row.A)
+
+
+def test_the_command_reads_a_table_and_a_prior_with_labels(tmp_path, monkeypatch):
+    data, prior = made(n=4)
+    data.frame[["drug_id", "target_id", "smiles", "sequence", "affinity"]].to_csv(tmp_path / "pairs.csv", index=False)
+    prior.table[["target_id", "position", "label"]].to_csv(tmp_path / "prior.csv", index=False)
+    (tmp_path / "grafted_models.py").write_text("def alanines(smiles, sequences): return [t[25:85].count('A') for t in sequences]\n")
+    monkeypatch.chdir(tmp_path)
+    command = "graft grafted_models:alanines --dataset pairs.csv --threshold 7 --prior prior.csv --json --quiet --draws 20".split()
+    done = CliRunner().invoke(app, [*command, "--pair", "t0:t1", "--out", "found"])
+    assert done.exit_code == 0, done.output
+    assert [(row["drug_id"], row["acceptor"], row["donor"]) for row in json.loads(done.stdout)["table"]] == [("d0", "t0", "t1"), ("d1", "t0", "t1")]
+    assert {p.name for p in Path("found").iterdir()} == {"scores.csv", "table.csv", "grafts.csv", "ungrafted.csv", "figure.svg"}
+    for wrong, message in (("--pair=t0", "not ACCEPTOR:DONOR"), ("--pair=t0:t9", "not in the data"), ("--drug=d9", "not in the data")):
+        refused = CliRunner().invoke(app, [*command, wrong])
+        assert refused.exit_code == 2 and message in refused.stderr

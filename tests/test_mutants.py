@@ -1,4 +1,5 @@
 """Mutants: who is compared with whom, what a bound allows, scores worked out by hand, and mutations that were planted."""
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from isaac.cli import app
 from isaac.core import InputError
 from isaac.datasets import DTIDataset, load_davis
 from isaac.mutants import BASELINES, affinity_range, blosum_loss, compared_pairs, difference_range, learnt, mutant_scores, mutants, with_baselines
@@ -154,3 +157,15 @@ def test_planted_mutations_are_found_by_the_model_that_reads_them(rho, found):
     other = next(name for name in scores if name != found)
     assert scores[found]["sign"] > 0.95 and scores[found]["correlation"] > 0.9
     assert scores[other]["sign"] == 0.5 and abs(scores[other]["slope"]) < 0.05
+
+
+def test_the_command_names_everything_that_is_not_compared(mirror, tmp_path, monkeypatch):
+    (tmp_path / "mutant_models.py").write_text("def alanines(smiles, sequences): return [t.count('A') for t in sequences]\n")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, "mutants mutant_models:alanines --max-target-length 1200 --draws 20 --json --quiet".split())
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert {row["target_id"] for row in found["left_out"]} == {"GCN2(KinDom2S808G)", "FLT3(ITD)", "LRRK2(G2019S)", "MET(M1250T)", "MET(Y1235D)"}
+    assert len(found["table"]) == 50 * 68 and {row["predictor"] for row in found["scores"]} == {"mutant_models:alanines", *BASELINES}
+    refused = CliRunner().invoke(app, "mutants mutant_models:alanines --sequences as_distributed --quiet".split())
+    assert refused.exit_code == 2 and "not applied: its sequence is the wild type's" in refused.stderr
