@@ -346,9 +346,16 @@ def draw(result: dict, path: Path) -> None:
     plt.close(chart.figure)
 
 
-def print_rows(found: dict[str, list[dict]], as_json: bool) -> None:
-    if as_json: return print(json.dumps(found, indent=2))
-    for kind, rows in found.items(): print(kind, pd.DataFrame(rows).round(2).to_string(index=False), sep="\n")
+def keep_rows(found: dict[str, list[dict]], path: Path, as_json: bool) -> None:
+    "Print rows and write them, curves with a figure beside."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
+    table = pd.concat([pd.DataFrame(rows).assign(model=kind) for kind, rows in found.items()])
+    print(json.dumps(found, indent=2) if as_json else table.round(2).to_string(index=False))
+    if "changed" not in table: return
+    chart = sns.relplot(table, x="size", y="seconds", hue="model", col="changed", kind="line", marker="o", height=2.8, facet_kws={"sharex": False})
+    chart.set(xscale="log", yscale="log").savefig(path.with_suffix(".png"), dpi=120)
+    plt.close(chart.figure)
 
 
 def main() -> None:
@@ -364,7 +371,9 @@ def main() -> None:
     davis = load_davis()
     prior, result, short = KlifsPocket().annotate(davis.targets), {"models": {}, "scan": {}}, []
     for wanted, what in ((options.curves, curves), (options.estimate, estimates)):
-        if wanted: return print_rows({kind: what(kind, davis, prior) for kind in options.models}, options.json)
+        if not wanted: continue
+        rows = {kind: what(kind, davis, prior) for kind in options.models}
+        return keep_rows(rows, options.out.with_stem(f"{options.out.stem}_{what.__name__}"), options.json)
     for kind in ["deepdta"] if options.quick else options.models:
         parts = result["models"][kind] = {}
         for where in ("test fold",) if kind == "tapb" or options.quick else options.pairs:
