@@ -176,7 +176,7 @@ def share_out(prepare: Callable[[], Callable[[Any], np.ndarray]], # called once 
                 ahead = list(left)[:2 * workers()] # were at work
                 for first in ahead: left[first] = left.pop(first)
 
-# %% ../nbs/12d_shards.ipynb #4d8be920
+# %% ../nbs/12d_shards.ipynb #e366a7ea
 @contextlib.contextmanager
 def _dask(workers: int) -> Iterator[None]:
     dask, client = import_module("dask"), import_module("distributed").Client
@@ -208,5 +208,6 @@ def sharing(workers: int | None,   # processes, of which Dask takes all that its
     if wrong: raise InputError("The work cannot be shared out", wrong)
     if workers is None: return (yield)
     from joblib import parallel_config
-    threads = {"inner_max_num_threads": 1} if backend == "loky" else {}
-    with one_thread(), BACKENDS[backend](workers), parallel_config(backend, n_jobs=workers, **threads): yield
+    # Idle workers hold a model, and Python waits for them when it ends: ten seconds, where joblib would keep them for five minutes.
+    own = {"inner_max_num_threads": 1, "idle_worker_timeout": 10} if backend == "loky" else {}
+    with one_thread(), BACKENDS[backend](workers), parallel_config(backend, n_jobs=workers, **own): yield
