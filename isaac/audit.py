@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 'RUN', 'WHAT_STATUS_MEANS', 'Endpoint',
-           'AuditConfig', 'score_table', 'AuditResult', 'summarise', 'with_interval', 'fact_names', 'identity',
-           'write_manifest', 'claim_directory', 'find_runs', 'PreparedAudit', 'versions', 'relevant_prior', 'prepare',
-           'conclude', 'model_names', 'describe_model', 'audit']
+           'AuditConfig', 'score_table', 'Scored', 'AuditResult', 'summarise', 'with_interval', 'fact_names',
+           'identity', 'write_manifest', 'claim_directory', 'find_runs', 'PreparedAudit', 'versions', 'relevant_prior',
+           'what_decides', 'configured', 'prepare', 'conclude', 'model_names', 'describe_model', 'audit']
 
 # %% ../nbs/20_audit.ipynb #fbd62d3d
 import json
@@ -168,9 +168,25 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[["support", *KEYS, "score", "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #7b289fe9
+# %% ../nbs/20_audit.ipynb #d1cae9bf
+class Scored:
+    "What has a table of scores, `_scores`, and a `config`."
+    def scores(self, support: str | None = None) -> pd.DataFrame:
+        "All scores as a tidy frame; `support` keeps \"common\" or \"own\" only."
+        return self._scores if support is None else self._scores[self._scores["support"].eq(support)].reset_index(drop=True)
+
+    @property
+    def primary(self) -> pd.Series:
+        "The row of the primary endpoint."
+        return self._scores[self._scores["endpoint"].eq("primary")].iloc[0]
+
+    def summary(self) -> str:
+        "The primary endpoint in one sentence."
+        return summarise(self.primary, self.config.level)
+
+# %% ../nbs/20_audit.ipynb #277c421a
 @dataclass(frozen=True, eq=False)
-class AuditResult:
+class AuditResult(Scored):
     "An audit: what was asked, what was answered, and everything that follows."
     plan: Plan              # the questions
     responses: Responses    # the answers
@@ -200,10 +216,6 @@ class AuditResult:
         table.insert(0, "model", self.manifest["model"]["name"])
         return table
 
-    def scores(self, support: str | None = None) -> pd.DataFrame:
-        "All scores as a tidy frame; `support` keeps \"common\" or \"own\" only."
-        return self._scores if support is None else self._scores[self._scores["support"].eq(support)].reset_index(drop=True)
-
     @property
     def label(self) -> str:
         "The model, whatever its training seed."
@@ -213,15 +225,6 @@ class AuditResult:
     def training_seed(self) -> int | None:
         "Which training of the model this is; None where that is not known."
         return self.manifest["model"].get("training_seed")
-
-    @property
-    def primary(self) -> pd.Series:
-        "The row of the primary endpoint."
-        return self._scores[self._scores["endpoint"].eq("primary")].iloc[0]
-
-    def summary(self) -> str:
-        "The primary endpoint in one sentence."
-        return summarise(self.primary, self.config.level)
 
     def balance(self) -> pd.DataFrame:
         "How alike the arms are on common support: every covariate under every condition, with the standardised mean difference (SMD)."
@@ -608,7 +611,12 @@ def _doubts(plan: Plan, prior: Prior) -> list[str]:
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen
 
-# %% ../nbs/20_audit.ipynb #48db85db
+# %% ../nbs/20_audit.ipynb #82cfb819
+def what_decides(prior: Prior, config: AuditConfig) -> dict:
+    "The parts of a manifest that are the prior's and the configuration's."
+    return {"prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
+            "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")}}
+
 def _record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> dict:
     "What the manifest says of an audit, apart from the model."
     threshold = config.binder_threshold if config.binder_threshold is not None else data.threshold
@@ -616,18 +624,16 @@ def _record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> 
     distinct = {"drugs": "smiles", "targets": "target_id", "sequences": "sequence"}
     counts = {"pairs": len(plan.pairs)} | {what: plan.pairs[column].nunique() for what, column in distinct.items()}
     return {"data": {"name": data.name, "hash": content_hash(plan.pairs), "threshold": threshold, "scale": data.scale} | counts,
-            "prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
-            "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")},
-            "plan_hash": plan.hash}
+            **what_decides(prior, config), "plan_hash": plan.hash}
 
-# %% ../nbs/20_audit.ipynb #59516b4e
-def _configured(config: AuditConfig | None, options: dict) -> AuditConfig:
+# %% ../nbs/20_audit.ipynb #f9f4f359
+def configured(config: AuditConfig | None, options: dict) -> AuditConfig:
     "The configuration, or the one that the options make."
     if config is None: return validated(AuditConfig, **options)
     if not options: return config
     raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
 
-# %% ../nbs/20_audit.ipynb #df82c294
+# %% ../nbs/20_audit.ipynb #748cbe0b
 def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
             prior: Prior,                    # which residues should matter
             how: Reading = Reading(),        # what the model declares
@@ -635,7 +641,7 @@ def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, seque
             **options,                       # fields of `AuditConfig`
            ) -> PreparedAudit:
     "Check the data, write down every question. Raises `InputError` for unusable data, a prior that does not fit, and wrong options."
-    config = _configured(config, options)
+    config = configured(config, options)
     if not isinstance(data, DTIDataset): data = DTIDataset.from_frame(data, columns={} if "affinity" in data else {"affinity": None})
     pairs = data.check().frame
     prior = relevant_prior(prior, pairs)
@@ -725,7 +731,7 @@ def _no_room(nulls: Nulls, config: AuditConfig) -> list[str]:
     without = ["/".join(map(str, condition_of(e))) for e in config.tested if config.placebos and nulls.sums(e) is None]
     return [f"no target has room for placebo priors under {', '.join(without)}"] if without else []
 
-# %% ../nbs/20_audit.ipynb #59d2f15f
+# %% ../nbs/20_audit.ipynb #0bc0cb69
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
           data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
@@ -739,7 +745,7 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
           **options,                   # fields of `AuditConfig`
          ) -> AuditResult:
     "Audit a frozen model. Raises `InputError` for unusable input or another audit in `out`, `IsaacError` for a model that fails."
-    config, model = _configured(config, options), as_predictor(model)
+    config, model = configured(config, options), as_predictor(model)
     check_names(requirements(require), fact_names(config))
     if config.initialisations: fresh_copy(model, 0) # what cannot be had is known before the model is asked
     prepared = prepare(data, prior, reading(model), config)

@@ -7,7 +7,7 @@ __all__ = ['ATOM_COVARIATES', 'HEADLINE', 'CHUNK', 'MOVED', 'SPREAD', 'DrugAudit
            'DrugAudit', 'headline', 'drug_tables', 'untrained_test', 'audit_drugs', 'planted_atom_prior', 'respellings',
            'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling', 'draw_atoms']
 
-# %% ../nbs/22b_drug_audit.ipynb #89135347
+# %% ../nbs/22b_drug_audit.ipynb #48543a65
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
-from .audit import AuditConfig, Endpoint, score_table, summarise
+from .audit import AuditConfig, Endpoint, Scored, score_table
 from .balance import IMBALANCE, standardised_difference
 from .chemistry import AtomPrior, DrugReading, atom_keys, molecule, named_atom_prior, read_text, rewritten, smarts_prior
 from .controls import reinitialised
@@ -32,7 +32,7 @@ from .planted import PHARMACOPHORE
 from .predictors import Reading, as_predictor, reading
 from .scores import Contrast, Score, base_predictions, condition_of, contrast, is_at, level_sums, log_odds, response_matrix, supports
 
-# %% ../nbs/22b_drug_audit.ipynb #8136b178
+# %% ../nbs/22b_drug_audit.ipynb #b5eb2365
 class DrugAuditConfig(DrugDesign, AuditConfig):
     "Everything that decides the numbers of a drug-side audit."
 
@@ -98,12 +98,12 @@ def drug_balance(plan: DrugPlan,
                                     "control": c, "smd": smd, "flag": np.abs(smd) > IMBALANCE, "inherent": False, "n": int(both.sum())}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
-# %% ../nbs/22b_drug_audit.ipynb #787c6e28
+# %% ../nbs/22b_drug_audit.ipynb #2a5f9478
 def _of_operator(config: DrugAuditConfig, operator: str) -> DrugAuditConfig: return config.model_copy(update={"operators": (operator,)})
 
 @dataclass(frozen=True, eq=False)
-class DrugAudit:
-    "A drug-side audit: what was asked, what was answered, and what follows."
+class DrugAudit(Scored):
+    "A drug-side audit: what was asked, what was answered, and what follows. Common support is that of an operator's conditions."
     model: str             # what it is called
     plan: DrugPlan         # the questions
     responses: Responses   # the answers
@@ -121,19 +121,6 @@ class DrugAudit:
         table = pd.concat([score_table(plan, self._matrix, self.responses.noise, self.config, self.binder) for plan in plans], ignore_index=True)
         table.insert(0, "model", self.model)
         return table
-
-    def scores(self, support: str | None = None) -> pd.DataFrame:
-        "All scores as a tidy frame; `support` keeps \"common\" (to the conditions of an operator) or \"own\" only."
-        return self._scores if support is None else self._scores[self._scores["support"].eq(support)].reset_index(drop=True)
-
-    @property
-    def primary(self) -> pd.Series:
-        "The row of the primary endpoint."
-        return self._scores[self._scores["endpoint"].eq("primary")].iloc[0]
-
-    def summary(self) -> str:
-        "The primary endpoint in one sentence."
-        return summarise(self.primary, self.config.level)
 
     def _arms(self, condition: tuple) -> tuple[Contrast, np.ndarray]: # and the rows of plan.pairs
         rows = supports(replace(self.plan, design=_of_operator(self.config, condition[0])), self._matrix).own[condition]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLUMNS', 'STREAMED', 'ROWS', 'RESPONSES', 'open_pairs', 'part_tables', 'score_parts', 'LargeAudit', 'audit_large']
 
-# %% ../nbs/20c_large.ipynb #267ea947
+# %% ../nbs/20c_large.ipynb #8debc92c
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from . import __version__
-from .audit import ANSWERS, AuditConfig, claim_directory, describe_model, relevant_prior, versions, write_manifest
+from .audit import ANSWERS, AuditConfig, claim_directory, configured, describe_model, relevant_prior, versions, what_decides, write_manifest
 from .core import InputError, Problem, atomic_path, content_hash, file_hash, hash64, read_json, write_json
 from .datasets import sequence_problem, smiles_problem
 from .engine import respond
 from .inference import addressed_weights, monte_carlo_error, score_interval, weighted_sums
-from .plan import Plan, make_plan, read_table, validated, write_table
+from .plan import Plan, make_plan, read_table, write_table
 from .predictors import Reading, as_predictor, reading
 from .priors import Prior
 from .scores import SCORES, Contrast, Score, condition_of, conditions, contrast, entanglement, named, overlap, response_matrix
@@ -288,7 +288,7 @@ def _read_large(folder: Path) -> LargeAudit:
     tables = (pd.read_csv(folder / f"{name}.csv", dtype={"dose": str}) for name in ("scores", "unauditable"))
     return LargeAudit(folder, *tables, read_json(folder / "manifest.json"))
 
-# %% ../nbs/20c_large.ipynb #29c86f47
+# %% ../nbs/20c_large.ipynb #7fd2ab3d
 def audit_large(model: Any,              # as for `audit`
                 source: str | Path,      # Parquet or CSV with drug_id, target_id, smiles, sequence and, if known, affinity; a file or a folder
                 prior: Prior,            # which residues should matter
@@ -302,15 +302,14 @@ def audit_large(model: Any,              # as for `audit`
                 **options,               # fields of `AuditConfig`
                ) -> LargeAudit:
     "Audit pairs on disk. Raises `InputError` for what cannot be used, and what `audit` raises."
-    config, model, folder, source = config or validated(AuditConfig, **options), as_predictor(model), Path(out), Path(source)
+    config, model, folder, source = configured(config, options), as_predictor(model), Path(out), Path(source)
     _check_streamable(config, scores, parts)
     rows, chosen = open_pairs(source).count_rows(), [STREAMED[s] for s in scores]
     parts = parts or _parts(rows, config)
     manifest = {"isaac": __version__, "model": describe_model(model, name, None) | vars(reading(model)),
                 "data": {"name": source.stem, "hash": _source_hash(source), "pairs": rows, "threshold": config.binder_threshold, "scale": ""},
-                "prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
-                "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")},
-                "plan_hash": content_hash("large", parts, *scores), "versions": versions(), "metrics": getattr(model, "metrics", None)}
+                **what_decides(prior, config), "plan_hash": content_hash("large", parts, *scores),
+                "versions": versions(), "metrics": getattr(model, "metrics", None)}
     if claim_directory(folder, manifest): return _read_large(folder)
     if not (folder / "pairs" / "layout.json").exists():
         try: _layout(source, folder / "pairs", parts, progress)
