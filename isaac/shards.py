@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST', 'BACKENDS', 'shard_bounds', 'kept_answers', 'Interrupted', 'Shards', 'one_thread', 'workers', 'share_out',
-           'sharing']
+           'check_sharing', 'sharing']
 
 # %% ../nbs/12d_shards.ipynb #a08b15c3
 import contextlib
@@ -176,7 +176,7 @@ def share_out(prepare: Callable[[], Callable[[Any], np.ndarray]], # called once 
                 ahead = list(left)[:2 * workers()] # were at work
                 for first in ahead: left[first] = left.pop(first)
 
-# %% ../nbs/12d_shards.ipynb #e366a7ea
+# %% ../nbs/12d_shards.ipynb #2b3e4198
 @contextlib.contextmanager
 def _dask(workers: int) -> Iterator[None]:
     dask, client = import_module("dask"), import_module("distributed").Client
@@ -195,17 +195,24 @@ def _ray(workers: int) -> Iterator[None]:
 
 BACKENDS = {"loky": lambda workers: contextlib.nullcontext(), "dask": _dask, "ray": _ray} # name → what must be there while it is used
 
-@contextlib.contextmanager
-def sharing(workers: int | None,   # processes, of which Dask takes all that its cluster has; None: only this one, with all its threads
-            backend: str = "loky", # a key of `BACKENDS`
-           ) -> Iterator[None]:
-    "Whatever models are asked in the block is shared out to workers. Raises `InputError` for a backend that is unknown or not installed."
+def check_sharing(workers: int | None, # as for `sharing`
+                  backend: str,
+                 ) -> None:
+    "Raises `InputError` for a backend that is unknown or not installed, and for too few workers."
     wrong = [Problem("option", "workers", workers, "not 1 or more")] if workers is not None and workers < 1 else []
     if backend not in BACKENDS: wrong.append(Problem("option", "backend", backend, f"not one of {', '.join(BACKENDS)}"))
     elif backend != "loky" and workers is None: wrong.append(Problem("option", "backend", backend, "without a number of workers"))
     elif backend != "loky" and not find_spec({"dask": "distributed"}.get(backend, backend)):
         wrong.append(Problem("option", "backend", backend, f"not installed: pip install 'isaac-audit[{backend}]'"))
     if wrong: raise InputError("The work cannot be shared out", wrong)
+
+# %% ../nbs/12d_shards.ipynb #70034a1f
+@contextlib.contextmanager
+def sharing(workers: int | None,   # processes, of which Dask takes all that its cluster has; None: only this one, with all its threads
+            backend: str = "loky", # a key of `BACKENDS`
+           ) -> Iterator[None]:
+    "Whatever models are asked in the block is shared out to workers. Raises what `check_sharing` does."
+    check_sharing(workers, backend)
     if workers is None: return (yield)
     from joblib import parallel_config
     # Idle workers hold a model, and Python waits for them when it ends: ten seconds, where joblib would keep them for five minutes.

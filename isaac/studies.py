@@ -6,11 +6,11 @@
 __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Options', 'ARCHITECTURES', 'Training',
            'CHECKPOINT_FILES', 'TRUTH_READING', 'DatasetChoice', 'load_dataset', 'PriorChoice', 'load_prior',
            'architecture', 'checked_settings', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study',
-           'Checkpoint', 'load_checkpoint', 'differences', 'kept_checkpoint', 'obtain_checkpoint', 'audited_part',
-           'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study', 'find_audits',
-           'remake_reports', 'untrained_null']
+           'Checkpoint', 'load_checkpoint', 'provenance_differences', 'kept_checkpoint', 'obtain_checkpoint',
+           'audited_part', 'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study',
+           'find_audits', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #089bf362
+# %% ../nbs/22_studies.ipynb #4bd36245
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ from .predictors import reading
 from .priors import Prior
 from .report import Drawing, number, span, write_comparison
 from .scores import condition_of, is_at
-from .shards import sharing
+from .shards import check_sharing, sharing
 from .sites import named_prior
 from .tables import DUPLICATES, TableOptions, is_table, read_dataset
 
@@ -281,21 +281,21 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError("Unknown architecture", [Problem(str(path), "model", kind, f"not {', '.join(ARCHITECTURES.values())}")])
     return Checkpoint(path, getattr(models, kind).from_pretrained(path).eval(), metrics, provenance)
 
-# %% ../nbs/22_studies.ipynb #71fccc4f
+# %% ../nbs/22_studies.ipynb #084d10a9
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     "Nested settings as one level of dotted names."
     if not isinstance(value, Mapping): return {prefix: value}
     return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()}
 
-def differences(kept: Mapping,   # the record beside a checkpoint
-                wanted: Mapping, # the record it would get now
-               ) -> list[Problem]:
+def provenance_differences(kept: Mapping,   # the record beside a checkpoint
+                           wanted: Mapping, # the record it would get now
+                          ) -> list[Problem]:
     "What two records disagree on, apart from software versions and what training found out."
     kept, wanted = (_flat({k: v for k, v in record.items() if k not in ("versions", "best_epoch")}) for record in (kept, wanted))
     return [Problem("checkpoint", name, kept.get(name), f"now {wanted.get(name)!r}")
             for name in sorted(kept | wanted) if kept.get(name) != wanted.get(name)]
 
-# %% ../nbs/22_studies.ipynb #3753d965
+# %% ../nbs/22_studies.ipynb #7d85c8b6
 def kept_checkpoint(folder: str | Path,         # where it would be
                     model: TwoTowerModel | type[TwoTowerModel], # what would be trained: an example, or a class for its default settings
                     split: Split,               # what on
@@ -306,7 +306,7 @@ def kept_checkpoint(folder: str | Path,         # where it would be
     folder = Path(folder)
     if not folder.exists() or not any(folder.iterdir()): return None
     kept = load_checkpoint(folder)
-    changed = differences(kept.provenance, provenance_of(untrained(model, seed), split, seed, config or TrainingConfig.of(model)))
+    changed = provenance_differences(kept.provenance, provenance_of(untrained(model, seed), split, seed, config or TrainingConfig.of(model)))
     if changed: raise InputError(f"{folder} holds another checkpoint", changed, "Choose another folder, or remove this one")
     return kept
 
@@ -412,7 +412,7 @@ class StudyResult:
 
 def _run_first(table: pd.DataFrame) -> pd.DataFrame: return table[["run", *table.columns.drop("run")]]
 
-# %% ../nbs/22_studies.ipynb #9e54678d
+# %% ../nbs/22_studies.ipynb #31953fdc
 def run_study(config: StudyConfig,
               out: str | Path,       # directory of the study
               device: str = "auto",  # auto, cpu, cuda, mps
@@ -421,6 +421,7 @@ def run_study(config: StudyConfig,
               backend: str = "loky", # likewise
              ) -> StudyResult:
     "Train what is missing, audit it, write the tables. Raises `InputError` naming what differs where `out` holds others."
+    check_sharing(workers, backend) # before hours of training
     out, say = Path(out), (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)
     data, where, examples = load_dataset(config.dataset), device_of(device), {c.name: c.example() for c in config.models}
     split, prior = data.split(config.split.kind, config.split.seed), load_prior(config.prior, data.targets, config.audit.alphabet)

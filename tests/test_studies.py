@@ -48,6 +48,13 @@ def test_a_second_run_trains_and_asks_nothing_and_gives_the_same_tables(toy, res
     assert all(path.is_file() for path in again.reports)
 
 
+@pytest.mark.parametrize("sharing", [{"workers": 0}, {"workers": 2, "backend": "slurm"}, {"backend": "dask"}])
+def test_workers_that_cannot_be_had_are_known_before_training(toy, tmp_path, sharing):
+    with pytest.raises(InputError, match="cannot be shared out"):
+        studies.run_study(studies.load_study(toy), tmp_path / "runs", device="cpu", progress=False, **sharing)
+    assert not (tmp_path / "runs").exists()
+
+
 def stop_at(line: str, toy: Path, out: Path) -> str:
     "Run a study in a process of its own and kill it without warning when it says `line`; gives what it had said."
     code = ("import sys; from isaac import studies; studies.run_study(studies.load_study(sys.argv[1]), sys.argv[2], device='cpu')")
