@@ -1,10 +1,11 @@
 """What do three models say of real mutations and of grafted pockets? Everything that the tutorial on mutants and grafts shows.
 
-    python benchmarks/mutants_grafts.py          # trains and asks what is missing (an hour on two cores), writes the tables of the tutorial
+    python benchmarks/mutants_grafts.py          # trains and asks what is missing (two hours on two cores), writes the tables of the tutorial
     python benchmarks/mutants_grafts.py --list   # says which commands that takes
     python benchmarks/mutants_grafts.py --quick  # gathers what is there, asks nothing
 
-Mutants are asked of models that are trained without them, on corrected sequences; grafts of the checkpoints of `isaac study davis`, seed 0.
+Mutants are asked of models that are trained on corrected sequences without them, and of models that have not seen their wild types either;
+grafts of the checkpoints of `isaac study davis`, seed 0.
 """
 import argparse
 import subprocess
@@ -21,6 +22,7 @@ from isaac.mutants import BASELINES
 MODELS = {"deepdta": "DeepDTA", "deepconv": "DeepConv-DTI", "tapb": "TAPB"}
 SETTINGS = {"deepdta": [], "deepconv": ["--set", "objective=regression", "--set", "dropout=0.0"],
             "tapb": ["--set", "objective=regression", "--set", "target_encoder=conv"]}
+SPLITS = {"mutants": "", "mutants-and-wild-types": "-unseen"} # what training leaves out → ending of the folder of answers
 IMATINIB = ["--pair", "ABL1:SRC", "--pair", "SRC:ABL1", "--drug", "5291"]
 KEYS = ["drug_id", "target_id", "wild_type", "gene", "mutation", "measured", "low", "high", *BASELINES]
 
@@ -28,9 +30,10 @@ KEYS = ["drug_id", "target_id", "wild_type", "gene", "mutation", "measured", "lo
 def commands(runs: Path, study: Path) -> Iterator[tuple[Path, list[str]]]: # what it writes, options of `isaac`
     "Every command, in order."
     for model, settings in SETTINGS.items():
-        trained, asked = runs / "mutants" / "mutants" / model, runs / "mutants" / model
-        yield trained / "metrics.json", ["train", model, "--sequences", "corrected", "--split", "mutants", *settings, "--out", str(trained)]
-        yield asked / "scores.csv", ["mutants", str(trained), "--out", str(asked)]
+        for split, ending in SPLITS.items():
+            trained, asked = runs / "mutants" / split / model, runs / "mutants" / f"{model}{ending}"
+            yield trained / "metrics.json", ["train", model, "--sequences", "corrected", "--split", split, *settings, "--out", str(trained)]
+            yield asked / "scores.csv", ["mutants", str(trained), "--out", str(asked)]
         for options, name in (([], model), (IMATINIB, f"{model}-imatinib")):
             out = runs / "graft" / name
             yield out / "scores.csv", ["graft", str(study / "checkpoints" / model / "seed0"), *options, "--out", str(out)]
@@ -59,7 +62,8 @@ def gather(runs: Path) -> dict[str, pd.DataFrame]:
     together = lambda tables: pd.concat(tables, names=["model"]).reset_index("model")
     curves = {name: graft_curve(table) for name, table in read(graft, "table").items()}
     return {"mutants": mutant_table(read(mutants, "table")), "left_out": together(read(mutants, "left_out")),
-            "mutant_scores": together(read(mutants, "scores")), "graft_scores": together(read(graft, "scores")), "graft_curves": together(curves),
+            "mutant_scores": together(read(mutants, "scores")), "unseen_scores": together(read(mutants, "scores", SPLITS["mutants-and-wild-types"])),
+            "graft_scores": together(read(graft, "scores")), "graft_curves": together(curves),
             "grafts": together(read(graft, "grafts"))[["model", "shared", "differing", "available"]].groupby("model").mean().reset_index(),
             "imatinib": together(read(graft, "table", "-imatinib"))}
 

@@ -10,11 +10,11 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'audited_part', 'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study',
            'find_audits', 'remake_reports', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #4bd36245
+# %% ../nbs/22_studies.ipynb #9429f6da
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
@@ -281,7 +281,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError("Unknown architecture", [Problem(str(path), "model", kind, f"not {', '.join(ARCHITECTURES.values())}")])
     return Checkpoint(path, getattr(models, kind).from_pretrained(path).eval(), metrics, provenance)
 
-# %% ../nbs/22_studies.ipynb #084d10a9
+# %% ../nbs/22_studies.ipynb #50b27e72
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     "Nested settings as one level of dotted names."
     if not isinstance(value, Mapping): return {prefix: value}
@@ -290,8 +290,9 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def provenance_differences(kept: Mapping,   # the record beside a checkpoint
                            wanted: Mapping, # the record it would get now
                           ) -> list[Problem]:
-    "What two records disagree on, apart from software versions and what training found out."
-    kept, wanted = (_flat({k: v for k, v in record.items() if k not in ("versions", "best_epoch")}) for record in (kept, wanted))
+    "What two records disagree on, apart from software versions and what training found out; a setting that an older record lacks had its default."
+    kept, wanted = (_flat({k: v for k, v in record.items() if k not in ("versions", "best_epoch")}
+                          | {"training": asdict(TrainingConfig()) | record.get("training", {})}) for record in (kept, wanted))
     return [Problem("checkpoint", name, kept.get(name), f"now {wanted.get(name)!r}")
             for name in sorted(kept | wanted) if kept.get(name) != wanted.get(name)]
 

@@ -1,5 +1,6 @@
 """Models and training: what a prediction may depend on, what a gradient reaches, what a checkpoint keeps, what a training may see."""
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from isaac.core import InputError, IsaacError
 from isaac.datasets import load_davis
 from isaac.models.deepdta import DeepDTA
 from isaac.models.encoders import PROTEIN, SMILES, ConvTower, encode_texts, length_batches, untrained
-from isaac.models.training import Grid, GridTraining, TrainingConfig, device_of, fit, grid_blocks, train
+from isaac.models.training import Grid, GridTraining, TrainingConfig, device_of, fit, grid_blocks, target_blocks, train
 from isaac.predictors import Predictor, TwoTower, reading
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -223,10 +224,21 @@ def test_blocks_hold_every_training_pair_once_and_are_no_larger_than_asked(drugs
         assert len(set(zip(block.drug, block.target, strict=True))) == len(block.affinity)
 
 
-def test_blocks_are_the_pairs_they_stand_for():
+@given(st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**31))
+def test_targets_meet_random_drugs_of_their_own(drugs, targets, seed):
+    config = replace(CONFIG, drugs_per_target=drugs, targets_per_block=targets)
+    blocks = target_blocks(GRID, config, np.uint64(seed))
+    assert sorted(np.concatenate(blocks)) == list(range(len(GRID.affinity)))
+    groups = int(np.ceil(np.bincount(GRID.target) / drugs).sum())
+    assert len(blocks) == math.ceil(groups / targets)
+    assert all(len(np.unique(GRID.target[b])) <= targets and len(b) <= drugs * targets for b in blocks)
+
+
+@pytest.mark.parametrize("cut", [grid_blocks, target_blocks])
+def test_blocks_are_the_pairs_they_stand_for(cut):
     data = toy()
     frame, grid = data.frame, Grid.of(data)
-    for pairs in grid_blocks(grid, CONFIG, np.uint64(1)):
+    for pairs in cut(grid, replace(CONFIG, drugs_per_target=3), np.uint64(1)):
         block = grid.take(pairs)
         assert [block.smiles[i] for i in block.drug] == frame.smiles[pairs].tolist()
         assert [block.sequences[i] for i in block.target] == frame.sequence[pairs].tolist()
@@ -296,9 +308,10 @@ def test_a_full_folder_is_refused_before_training(tmp_path):
     with pytest.raises(InputError, match="not empty"): train(DeepDTA, toy().split("warm"), out=tmp_path, progress=False)
 
 
-def test_deepdta_learns_what_can_be_learnt():
+@pytest.mark.parametrize("blocks", [{"drugs_per_block": 4}, {"drugs_per_target": 4}])
+def test_deepdta_learns_what_can_be_learnt(blocks):
     split = toy(8, 40).split("warm", seed=0)
-    config = TrainingConfig(epochs=20, learning_rate=3e-3, drugs_per_block=4, targets_per_block=10)
+    config = TrainingConfig(epochs=20, learning_rate=3e-3, targets_per_block=10, **blocks)
     result = train(DeepDTA(channels=(16, 16, 32), hidden=(64, 64, 32), target_kernel=4), split, config=config, progress=False, device="cpu")
     assert result.metrics["test"]["mse"] < 0.1 * split.test.pairs.affinity.var()
     assert result.history.train_loss.iloc[-1] < 0.1 * split.train.pairs.affinity.var()
@@ -313,6 +326,7 @@ def test_unusable_splits_settings_and_devices_are_refused():
     with pytest.raises(InputError, match="train and test"): train(DeepDTA, replace(split, test=split.train), progress=False)
     with pytest.raises(InputError, match="there are none"): train(DeepDTA, replace(split, valid=split.valid.select([])), progress=False)
     with pytest.raises(InputError, match="targets_per_block"): TrainingConfig(targets_per_block=0)
+    with pytest.raises(InputError, match="drugs_per_target"): TrainingConfig(drugs_per_target=-1)
     with pytest.raises(InputError, match="device"): device_of("abacus")
 
 
