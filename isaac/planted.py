@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['SCAFFOLDS', 'PHARMACOPHORE', 'DECORATIONS', 'CARRIED', 'MOST_DRUGS', 'RUNS', 'SITES', 'SITE', 'SLIPS', 'LETTERS',
-           'MEAN', 'BINDS', 'TRUTH_COLUMNS', 'PlantedOptions', 'grow_drugs', 'coin_words', 'write_region', 'follow',
-           'draw_states', 'information', 'Layout', 'lay_out', 'grow_family', 'standardized', 'mixed_signal',
-           'noisy_affinities', 'Planted', 'plant', 'as_ranges', 'planted_prior', 'Reader', 'region_effects',
-           'planted_mutants', 'rewrite', 'Reliance', 'true_reliance', 'rank_correlation', 'reliance_chart']
+           'MEAN', 'BINDS', 'ALONE', 'INTERPLAY', 'TRUTH_COLUMNS', 'PlantedOptions', 'write_drug', 'grow_drugs',
+           'drug_say', 'coin_words', 'write_region', 'follow', 'draw_states', 'information', 'Layout', 'lay_out',
+           'grow_family', 'standardized', 'mixed_signal', 'noisy_affinities', 'Planted', 'plant', 'as_ranges',
+           'planted_prior', 'Reader', 'flip_effects', 'planted_mutants', 'rewrite', 'Reliance', 'true_reliance',
+           'rewrite_drugs', 'true_drug_reliance', 'Interaction', 'true_interaction', 'rank_correlation',
+           'reliance_chart']
 
-# %% ../nbs/21b_planted.ipynb #de25e798
+# %% ../nbs/21b_planted.ipynb #71701e8a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,14 +28,16 @@ from .metrics import auroc
 from .operators import conservative, to_letters, to_strings
 from .predictors import as_numbers, as_predictor, reading, to_linear
 from .priors import Prior, prior_from_table
-from .scores import Contrast, reasoning_score
+from .scores import Contrast, Score, reasoning_score
 
-# %% ../nbs/21b_planted.ipynb #616955b9
+# %% ../nbs/21b_planted.ipynb #8db2604b
 @dataclass(frozen=True)
 class PlantedOptions:
     "What is planted. Raises InputError naming every option that cannot be used."
     shortcut: float = 0.0   # ρ, share of the signal's variance that comes from the shortcut: 0 to 1
     redundancy: float = 0.0 # r, correlation between a site of the pocket and its counterpart in the shortcut: 0 to less than 1
+    scaffold: float = 0.0   # σ, share of a drug's say that is its scaffold's, not its pharmacophore's: 0 to 1
+    additive: float = 0.0   # α, share of a region's signal that is what sites and groups bring by themselves, not together: 0 to 1
     targets: int = 640      # sequences, all different
     drugs: int = 32         # molecules, all different
     families: int = 16      # trees on which the targets grow
@@ -41,7 +45,8 @@ class PlantedOptions:
     seed: int = 0           # of everything
 
     def __post_init__(self):
-        limits = {"shortcut": (0 <= self.shortcut <= 1, "not from 0 to 1"), "redundancy": (0 <= self.redundancy < 1, "not from 0 to less than 1"),
+        limits = {name: (0 <= getattr(self, name) <= 1, "not from 0 to 1") for name in ("shortcut", "scaffold", "additive")}
+        limits |= {"redundancy": (0 <= self.redundancy < 1, "not from 0 to less than 1"),
                   "targets": (self.targets >= 2, "fewer than 2"), "drugs": (2 <= self.drugs <= MOST_DRUGS, f"not from 2 to {MOST_DRUGS}"),
                   "families": (1 <= self.families <= self.targets, f"not from 1 to {self.targets}, the number of targets"),
                   "ceiling": (0.5 < self.ceiling < 1, "not between 0.5 and 1")}
@@ -64,7 +69,15 @@ def _shuffled(items: Sequence, *key) -> list:
     "`items` in an order that depends on `key` alone."
     return [items[i] for i in np.argsort(random_bits(stream_key("planted", *key), np.arange(len(items))))]
 
-# %% ../nbs/21b_planted.ipynb #0ddef393
+# %% ../nbs/21b_planted.ipynb #b9e86411
+def write_drug(scaffold: str,         # out of `SCAFFOLDS`
+               own: tuple[int, ...],  # the groups it carries, out of `CARRIED`
+               *key,                  # of what else hangs on it, and where
+              ) -> str:               # SMILES
+    "A scaffold with some groups of the pharmacophore and, where they leave room, decorations."
+    groups = [list(PHARMACOPHORE.values())[k] for k in own] + _shuffled(DECORATIONS, key[0], "decoration", *key[1:])[:3 - len(own)]
+    return scaffold.format(*_shuffled(groups, key[0], "places", *key[1:]))
+
 def grow_drugs(n: int,           # how many, at most `MOST_DRUGS`
                seed: int = 0,
               ) -> pd.DataFrame: # drug_id, smiles, and one column per group of the pharmacophore: carried or not
@@ -72,10 +85,18 @@ def grow_drugs(n: int,           # how many, at most `MOST_DRUGS`
     scaffolds, carried, rows = _shuffled(SCAFFOLDS, seed, "scaffolds"), _shuffled(CARRIED, seed, "groups"), []
     for i in range(n):
         own = carried[i % len(carried)]
-        groups = [list(PHARMACOPHORE.values())[k] for k in own] + _shuffled(DECORATIONS, seed, "decoration", i)[:3 - len(own)]
-        smiles = scaffolds[i % len(scaffolds)].format(*_shuffled(groups, seed, "places", i))
-        rows.append((f"D{i:03}", smiles, *(k in own for k in range(len(PHARMACOPHORE)))))
+        rows.append((f"D{i:03}", write_drug(scaffolds[i % len(scaffolds)], own, seed, i), *(k in own for k in range(len(PHARMACOPHORE)))))
     return pd.DataFrame(rows, columns=["drug_id", "smiles", *PHARMACOPHORE])
+
+# %% ../nbs/21b_planted.ipynb #b4d29057
+def drug_say(carried: np.ndarray,    # the groups of drugs as `grow_drugs` makes them, bool, shape (drugs, sites)
+             scaffold: float = 0.0,  # σ
+             seed: int = 0,
+            ) -> np.ndarray:         # shape (drugs, sites)
+    "What each site hears of each drug."
+    spoken = _shuffled(CARRIED, seed, "sites of scaffolds")
+    own = np.array([[k in spoken[i % len(SCAFFOLDS) % len(spoken)] for k in range(carried.shape[1])] for i in range(len(carried))])
+    return np.sqrt(1 - scaffold) * carried + np.sqrt(scaffold) * own
 
 # %% ../nbs/21b_planted.ipynb #67774d4c
 RUNS = (6, 7, 5, 8)                              # residues of each site
@@ -161,19 +182,31 @@ def grow_family(layout: Layout, leaves: int, family: int, seed: int = 0) -> np.n
         letters = np.where(changes, conservative(letters, residues[None], stream_key(keys, "what")), letters)
     return letters[np.sort(_shuffled(range(len(letters)), seed, "leaves", family)[:leaves])]
 
-# %% ../nbs/21b_planted.ipynb #a39321f4
+# %% ../nbs/21b_planted.ipynb #f0d38bc9
 MEAN, BINDS = 6.5, 7.35 # of the affinities, whose standard deviation is 1: one in five pairs binds
+ALONE = np.array([1.0, 1.0, -1.0, -1.0]) # what a group adds where drugs count by themselves: acids and bases gain, the others lose
 
-def standardized(x: np.ndarray) -> np.ndarray: return (x - x.mean()) / x.std()
+def standardized(x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray: # `like`: what has mean 0 and variance 1; None: x
+    return (x - (x if like is None else like).mean()) / (x if like is None else like).std()
 
-# %% ../nbs/21b_planted.ipynb #477eb7f0
-def mixed_signal(carried: np.ndarray, # bool, shape (drugs, sites)
+# %% ../nbs/21b_planted.ipynb #2a75ba9f
+def mixed_signal(say: np.ndarray,     # what sites hear of drugs, shape (drugs, sites); see `drug_say`
                  states: np.ndarray,  # bool, shape (targets, 2, sites)
                  shortcut: float,     # ρ
-                ) -> np.ndarray:      # mean 0, variance 1, shape (drugs, targets)
+                 additive: float = 0.0, # α
+                 like: np.ndarray | None = None, # states of those targets over which the signal has mean 0 and variance 1; None: these
+                ) -> np.ndarray:      # shape (drugs, targets)
     "What affinities would be without noise."
-    pocket, other = (standardized(carried @ np.where(states[:, region], 1.0, -1.0).T) for region in (0, 1))
-    return standardized(np.sqrt(1 - shortcut) * pocket + np.sqrt(shortcut) * other)
+    like = states if like is None else like
+    def of_region(signs, usual): # states as −1 and 1, shape (targets, sites), of the targets and of those like them
+        together = standardized(say @ signs.T, say @ usual.T)
+        if not additive: return together
+        apart = [standardized(z.sum(axis=1), usual.sum(axis=1)) + standardized(say @ ALONE)[:, None] for z in (signs, usual)]
+        return np.sqrt(1 - additive) * together + np.sqrt(additive) * standardized(*apart)
+    def mixed(these):
+        pocket, other = (of_region(*(np.where(z[:, region], 1.0, -1.0) for z in (these, like))) for region in (0, 1))
+        return np.sqrt(1 - shortcut) * pocket + np.sqrt(shortcut) * other
+    return standardized(mixed(states), mixed(like))
 
 # %% ../nbs/21b_planted.ipynb #d4cfd317
 def noisy_affinities(signal: np.ndarray, # mean 0, variance 1, shape (drugs, targets)
@@ -191,7 +224,7 @@ def noisy_affinities(signal: np.ndarray, # mean 0, variance 1, shape (drugs, tar
         low, high = (middle, high) if auroc(measured(middle).ravel(), signal.ravel(), BINDS) > ceiling else (low, middle)
     return measured(low)
 
-# %% ../nbs/21b_planted.ipynb #45da7668
+# %% ../nbs/21b_planted.ipynb #8c731df1
 @dataclass(frozen=True, eq=False)
 class Planted:
     "A data set of which the truth is known."
@@ -206,6 +239,11 @@ class Planted:
         "The residues of the pocket."
         return planted_prior(self.dataset.targets)
 
+    @cached_property
+    def say(self) -> np.ndarray: # shape (drugs, sites)
+        "What each site hears of each drug."
+        return drug_say(self.dataset.drugs[list(PHARMACOPHORE)].to_numpy(), self.options.scaffold, self.options.seed)
+
     @property
     def latents(self) -> pd.DataFrame:
         "The states of all sites as text, one row per target: target_id, pocket, shortcut."
@@ -214,16 +252,18 @@ class Planted:
 
     def __repr__(self) -> str: return f"{self.dataset!r}; {information(self.options.redundancy):.2f} bits between pocket and shortcut"
 
-# %% ../nbs/21b_planted.ipynb #581d2a18
+# %% ../nbs/21b_planted.ipynb #ebf0e076
 def plant(options: PlantedOptions = PlantedOptions()) -> Planted:
     "Drugs, targets and affinities, the same for the same options."
     o = options
     drugs, states, words = grow_drugs(o.drugs, o.seed), draw_states(o.targets, o.redundancy, o.seed), coin_words(o.seed)
     targets, places = _written_targets(o, states, words)
-    affinity = noisy_affinities(mixed_signal(drugs[list(PHARMACOPHORE)].to_numpy(), states, o.shortcut), o.ceiling, o.seed)
+    say = drug_say(drugs[list(PHARMACOPHORE)].to_numpy(), o.scaffold, o.seed)
+    affinity = noisy_affinities(mixed_signal(say, states, o.shortcut, o.additive), o.ceiling, o.seed)
     pairs = pd.DataFrame({"pair_id": np.arange(affinity.size), "drug_id": np.repeat(drugs.drug_id, o.targets).to_numpy(),
                           "target_id": np.tile(targets.target_id, o.drugs), "affinity": affinity.ravel(), "censored": False, "fold": ""})
-    name = f"planted (shortcut {o.shortcut:g}, redundancy {o.redundancy:g})"
+    beyond = "".join(f", {name} {value:g}" for name, value in (("scaffold", o.scaffold), ("additive", o.additive)) if value)
+    name = f"planted (shortcut {o.shortcut:g}, redundancy {o.redundancy:g}{beyond})"
     return Planted(o, DTIDataset(name, drugs, targets, pairs, "planted pKd", BINDS), states, places, words)
 
 # %% ../nbs/21b_planted.ipynb #bc70ccbf
@@ -283,36 +323,39 @@ class Reader:
         pocket, other = (np.array([read[s][region] for s in sequences]) for region in (0, 1))
         return (carried * (np.sqrt(1 - self.shortcut) * pocket + np.sqrt(self.shortcut) * other)).sum(axis=1)
 
-# %% ../nbs/21b_planted.ipynb #1495bcbd
-def region_effects(planted: Planted) -> np.ndarray: # units of the affinity, shape (2,): pocket, shortcut
-    "What a carried group's site adds to the affinity where its state is right."
-    data, rho = planted.dataset, planted.options.shortcut
-    carried = data.drugs[list(PHARMACOPHORE)].to_numpy()
-    sums = np.stack([(carried @ np.where(planted.states[:, region], 1.0, -1.0).T).ravel() for region in (0, 1)], axis=1)
-    signal = mixed_signal(carried, planted.states, rho).ravel()
-    per_unit = np.linalg.lstsq(sums - sums.mean(axis=0), signal, rcond=None)[0]
-    return per_unit * float((data.pairs.affinity.to_numpy() * signal).mean()) # of a signal with mean 0 and variance 1
+# %% ../nbs/21b_planted.ipynb #7371a2b7
+def flip_effects(planted: Planted,
+                 targets: np.ndarray, # rows of planted.dataset.targets, shape (n,)
+                 regions: np.ndarray, # 0: the pocket, 1: the shortcut; shape (n,)
+                 sites: np.ndarray,   # shape (n,)
+                ) -> np.ndarray:      # units of the affinity, shape (drugs, n)
+    "What it does to a target's affinities that one site changes its state."
+    o, before, data = planted.options, planted.states[targets], planted.dataset
+    after = before.copy()
+    after[np.arange(len(targets)), regions, sites] ^= True
+    signal = lambda states: mixed_signal(planted.say, states, o.shortcut, o.additive, planted.states)
+    slope = float((data.pairs.affinity.to_numpy() * signal(planted.states).ravel()).mean()) # the signal has mean 0 and variance 1
+    return slope * (signal(after) - signal(before))
 
-# %% ../nbs/21b_planted.ipynb #de612e81
+# %% ../nbs/21b_planted.ipynb #5e648aa3
 def planted_mutants(planted: Planted,
                     wild_types: int = 24,  # targets that get three mutants each: of pocket, shortcut and background
                     seed: int = 0,
                    ) -> DTIDataset:        # wild types and mutants with every drug; targets also have gene, mutation, rewritten
     "Mutants with the affinities that the generator would give them, but for new noise."
-    data, effects, rows, changes = planted.dataset, region_effects(planted), [], []
-    carried = data.drugs[list(PHARMACOPHORE)].to_numpy()
+    data, rows, changes = planted.dataset, [], []
     for t in np.sort(_shuffled(range(len(data.targets)), seed, "wild types")[:wild_types]):
         wild, letters = data.targets.target_id[t], to_letters(data.targets.sequence[t])
         key = stream_key("planted", "mutants", seed, wild)
         rows.append((wild, data.targets.sequence[t], wild, "", ""))
-        changes.append(np.zeros(len(carried)))
+        changes.append(np.zeros(len(data.drugs)))
         for kind, rewritten in (("pocket", 0), ("shortcut", 1), ("background", None)):
             site = int(random_bits(stream_key(key, kind), 0) % np.uint64(SITES))
             if rewritten is None: places, new = _other_background(planted, t, RUNS[site], key)
             else:
                 places, state = planted.places[t, rewritten][site == SITE], bool(planted.states[t, rewritten, site])
                 new = planted.words[rewritten, int(not state)][site == SITE]
-            changes.append(np.zeros(len(carried)) if rewritten is None else carried[:, site] * effects[rewritten] * (-2 if state else 2))
+            changes.append(np.zeros(len(data.drugs)) if rewritten is None else flip_effects(planted, *np.array([[t], [rewritten], [site]]))[:, 0])
             mutant, named = letters.copy(), [f"{chr(letters[i])}{i + 1}{chr(a)}" for i, a in zip(places, new, strict=True) if letters[i] != a]
             mutant[places] = new
             rows.append((f"{wild}-{kind}", *to_strings(mutant[None]), wild, " ".join(named), kind))
@@ -351,15 +394,15 @@ def rewrite(planted: Planted,
         rewritten += to_strings(letters[None])
     return rewritten
 
-# %% ../nbs/21b_planted.ipynb #c693538b
+# %% ../nbs/21b_planted.ipynb #1f22f7c0
 @dataclass(frozen=True)
 class Reliance:
     "What a model relies on, by the generator."
-    value: float    # the pocket's share of both total indices, 0–1
+    value: float    # the share of the pocket, or of the pharmacophore, in both total indices, 0–1
     low: float      # of its interval
     high: float
-    pocket: float   # total index of the pocket
-    shortcut: float # total index of the shortcut
+    prior: float    # total index of the pocket, or of the pharmacophore
+    other: float    # total index of the shortcut, or of the scaffold
 
     def __str__(self) -> str: return f"true reliance {self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
@@ -374,7 +417,21 @@ def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape 
         raise InputError("These pairs were not planted", wrong, "Plant with the same options")
     return rows
 
-# %% ../nbs/21b_planted.ipynb #91ae7ee7
+# %% ../nbs/21b_planted.ipynb #23354ed2
+def _asker(model: Any, frame: pd.DataFrame): # → function (smiles, sequences) → numbers, on the linear scale
+    "What asks a model about pairs in their order."
+    model = as_predictor(model)
+    scale = reading(model).scale
+    return lambda smiles, sequences: to_linear(as_numbers(model.predict(list(smiles), list(sequences)), len(frame)), scale)[0]
+
+def _share(halves: list[np.ndarray], base: np.ndarray, frame: pd.DataFrame, worlds: int, seed: int, level: float) -> Reliance:
+    "The first index as a share of both; `halves`: half the squared change of every pair and draw, shape (pairs, draws) each."
+    arms = Contrast(*halves) # a share of two sums, as RS is, of other quantities
+    (spread,), = bootstrap([arms], frame.smiles, frame.sequence, worlds, seed, scores=(reasoning_score,))
+    low, high = percentile_interval(spread, level)
+    with np.errstate(invalid="ignore"): indices = [float(half.mean() / base.var()) for half in halves]
+    return Reliance(float(reasoning_score(arms)), float(low), float(high), *indices)
+
 def true_reliance(model: Any,             # a predictor, or a function (smiles, sequences) → numbers
                   planted: Planted,       # where the pairs come from; ρ plays no part
                   pairs: DTIDataset | None = None, # which of its pairs; None: all
@@ -384,17 +441,77 @@ def true_reliance(model: Any,             # a predictor, or a function (smiles, 
                   seed: int = 0,
                  ) -> Reliance:
     "Sobol's total indices of pocket and shortcut, NaN where neither moves the model. Raises `InputError` for pairs that were not planted."
-    model, frame = as_predictor(model), (pairs or planted.dataset).frame
-    rows, place = np.unique(_planted_rows(planted, frame), return_inverse=True)
-    ask = lambda sequences: to_linear(as_numbers(model.predict(frame.smiles.tolist(), list(sequences)), len(frame)), reading(model).scale)[0]
-    again = lambda region, draw: ask(np.array(rewrite(planted, rows, region, draw, seed), dtype=object)[place])
-    base = ask(frame.sequence)
+    frame = (pairs or planted.dataset).frame
+    ask, (rows, place) = _asker(model, frame), np.unique(_planted_rows(planted, frame), return_inverse=True)
+    again = lambda region, draw: ask(frame.smiles, np.array(rewrite(planted, rows, region, draw, seed), dtype=object)[place])
+    base = ask(frame.smiles, frame.sequence)
     halves = [np.stack([(again(region, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for region in (0, 1)]
-    arms = Contrast(*halves) # a share of two sums, as RS is, of other quantities
-    (spread,), = bootstrap([arms], frame.smiles, frame.sequence, worlds, seed, scores=(reasoning_score,))
-    low, high = percentile_interval(spread, level)
-    with np.errstate(invalid="ignore"): indices = [float(half.mean() / base.var()) for half in halves]
-    return Reliance(float(reasoning_score(arms)), float(low), float(high), *indices)
+    return _share(halves, base, frame, worlds, seed, level)
+
+# %% ../nbs/21b_planted.ipynb #1b6edd29
+def rewrite_drugs(planted: Planted,
+                  drugs: np.ndarray,     # which, rows of planted.dataset.drugs
+                  part: int,             # 0: the groups, 1: the scaffold
+                  draw: int,             # which of many independent draws
+                  seed: int = 0,
+                 ) -> list[str]:         # SMILES
+    "Drugs with one part drawn anew, given the other, by the law they were made by."
+    o, u = planted.options, random_uniform(stream_key("rewrite drugs", seed, part, draw, drugs), 0)
+    scaffolds, carried, rewritten = _shuffled(SCAFFOLDS, o.seed, "scaffolds"), _shuffled(CARRIED, o.seed, "groups"), []
+    for i, x in zip(drugs, u, strict=True):
+        if part == 0: smiles = write_drug(scaffolds[i % len(scaffolds)], carried[int(x * len(carried))], o.seed, "again", seed, draw, i)
+        else: smiles = write_drug(scaffolds[int(x * len(scaffolds))], carried[i % len(carried)], o.seed, i)
+        rewritten.append(smiles)
+    return rewritten
+
+# %% ../nbs/21b_planted.ipynb #79590574
+def true_drug_reliance(model: Any, planted: Planted, pairs: DTIDataset | None = None, draws: int = 16, # as for `true_reliance`
+                       level: float = 0.95, worlds: int = 1000, seed: int = 0,
+                      ) -> Reliance:
+    "Sobol's total indices of a drug's pharmacophore and of its scaffold, as `true_reliance` has them of pocket and shortcut."
+    frame = (pairs or planted.dataset).frame
+    _planted_rows(planted, frame)
+    ask, (drugs, which) = _asker(model, frame), np.unique(pd.Index(planted.dataset.drugs.drug_id).get_indexer(frame.drug_id), return_inverse=True)
+    again = lambda part, draw: ask(np.array(rewrite_drugs(planted, drugs, part, draw, seed), dtype=object)[which], frame.sequence)
+    base = ask(frame.smiles, frame.sequence)
+    halves = [np.stack([(again(part, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for part in (0, 1)]
+    return _share(halves, base, frame, worlds, seed, level)
+
+# %% ../nbs/21b_planted.ipynb #e124bb94
+INTERPLAY = Score("true interaction", "share of the variance due to two parts that is due to both together, 0–1",
+                  lambda c: np.stack([c.mechanistic.mean(axis=1), c.control.mean(axis=1)], axis=1), lambda x, c: x[..., 0] / x[..., 1], (0, 1))
+
+@dataclass(frozen=True)
+class Interaction:
+    "How much of a model's output pocket and pharmacophore make together, by the generator."
+    value: float    # share of the variance due to either, 0–1
+    low: float      # of its interval
+    high: float
+    either: float   # variance due to either, as a share of all
+
+    def __str__(self) -> str: return f"true interaction {self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+def true_interaction(model: Any,             # as for `true_reliance`
+                     planted: Planted,       # where the pairs come from
+                     pairs: DTIDataset | None = None, # which of its pairs; None: all
+                     draws: int = 16,        # rewritten sequences per target, with as many rewritten drugs
+                     level: float = 0.95, worlds: int = 1000, seed: int = 0, # as for `true_reliance`
+                    ) -> Interaction:
+    "Sobol's index of pocket and pharmacophore together, NaN where neither moves the model. Raises `InputError` for pairs that were not planted."
+    frame = (pairs or planted.dataset).frame
+    ask, (rows, place) = _asker(model, frame), np.unique(_planted_rows(planted, frame), return_inverse=True)
+    drugs, which = np.unique(pd.Index(planted.dataset.drugs.drug_id).get_indexer(frame.drug_id), return_inverse=True)
+    base, together, either = ask(frame.smiles, frame.sequence), [], []
+    for draw in range(draws):
+        sequences = np.array(rewrite(planted, rows, 0, draw, seed), dtype=object)[place]
+        smiles = np.array(rewrite_drugs(planted, drugs, 0, draw, seed), dtype=object)[which]
+        both = ask(smiles, sequences)
+        together.append((both - ask(frame.smiles, sequences) - ask(smiles, frame.sequence) + base)**2 / 4)
+        either.append((both - base)**2 / 2)
+    arms = Contrast(np.stack(together, axis=1), np.stack(either, axis=1))
+    (spread,), = bootstrap([arms], frame.smiles, frame.sequence, worlds, seed, scores=(INTERPLAY,))
+    with np.errstate(invalid="ignore"): share = float(np.mean(either) / base.var())
+    return Interaction(float(INTERPLAY(arms)), *map(float, percentile_interval(spread, level)), share)
 
 # %% ../nbs/21b_planted.ipynb #7b4b1b56
 TRUTH_COLUMNS = ["run", "shortcut", "true_reliance", "true_low", "true_high", "RS", "RS_low", "RS_high", "auroc"]

@@ -1,4 +1,5 @@
 """Planted data: valid, reproducible, with the redundancy and the mechanism that were asked for; and a truth that is right where it is known."""
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from isaac.planted import (
     PlantedOptions,
     Reader,
     draw_states,
+    drug_say,
+    flip_effects,
     follow,
     grow_drugs,
     information,
@@ -30,6 +33,9 @@ from isaac.planted import (
     rank_correlation,
     reliance_chart,
     rewrite,
+    rewrite_drugs,
+    true_drug_reliance,
+    true_interaction,
     true_reliance,
 )
 
@@ -149,7 +155,7 @@ def test_true_reliance_of_a_known_model(shortcut, redundancy):
     made = plant(PlantedOptions(**SMALL, redundancy=redundancy, shortcut=0.3))
     found = true_reliance(Reader(made.words, shortcut), made, draws=24, worlds=200)
     assert abs(found.value - (1 - shortcut)) < 0.04 and found.low <= found.value <= found.high
-    if redundancy == 0: assert abs(found.pocket + found.shortcut - 1) < 0.1
+    if redundancy == 0: assert abs(found.prior + found.other - 1) < 0.1
 
 
 def test_true_reliance_does_not_depend_on_the_order_of_pairs_or_the_scale(planted):
@@ -157,9 +163,9 @@ def test_true_reliance_does_not_depend_on_the_order_of_pairs_or_the_scale(plante
     some = planted.dataset.select(planted.dataset.pairs.pair_id[:240])
     first = true_reliance(model, planted, some, draws=3, worlds=100)
     mixed = true_reliance(model, planted, planted.dataset.select(some.pairs.pair_id.sample(frac=1, random_state=1)), draws=3, worlds=100)
-    assert np.allclose([first.value, first.low, first.high, first.pocket], [mixed.value, mixed.low, mixed.high, mixed.pocket])
+    assert np.allclose([first.value, first.low, first.high, first.prior], [mixed.value, mixed.low, mixed.high, mixed.prior])
     stretched = true_reliance(lambda smiles, sequences: 3 - 7 * model.predict(smiles, sequences), planted, some, draws=3, worlds=100)
-    assert np.allclose([first.value, first.pocket, first.shortcut], [stretched.value, stretched.pocket, stretched.shortcut])
+    assert np.allclose([first.value, first.prior, first.other], [stretched.value, stretched.prior, stretched.other])
 
 
 def test_what_cannot_be_is_refused_by_name(planted):
@@ -171,9 +177,9 @@ def test_what_cannot_be_is_refused_by_name(planted):
 
 def test_a_model_that_never_moves_relies_on_nothing(planted):
     still = true_reliance(lambda smiles, sequences: np.ones(len(smiles)), planted, draws=2, worlds=100)
-    assert np.isnan([still.value, still.low, still.high, still.pocket, still.shortcut]).all()
+    assert np.isnan([still.value, still.low, still.high, still.prior, still.other]).all()
     drug_only = true_reliance(lambda smiles, sequences: np.array([len(s) for s in smiles]), planted, draws=2, worlds=100)
-    assert np.isnan(drug_only.value) and (drug_only.pocket, drug_only.shortcut) == (0, 0)
+    assert np.isnan(drug_only.value) and (drug_only.prior, drug_only.other) == (0, 0)
 
 
 def test_rs_of_known_models_falls_with_true_reliance(planted):
@@ -193,3 +199,71 @@ def test_the_figure_says_in_words_what_it_shows():
     assert "b: true reliance 0.50, RS 0.60, AUROC 0.860" in chart.alt
     assert (rank_correlation(truth), rank_correlation(truth, "auroc")) == (1, 0.5)
     assert [axes.get_title(loc="left") for axes in chart.axes] == ["Reasoning score: Spearman 1.00", "AUROC: all within 0.020"]
+
+
+# Beyond the pocket: what a drug says, and what target and drug say together
+
+def test_the_dials_beyond_the_pocket_change_affinities_alone_and_are_off_by_default(planted):
+    for dial in ("scaffold", "additive"):
+        other = plant(PlantedOptions(**SMALL, **{dial: 0.6}))
+        pd.testing.assert_frame_equal(planted.dataset.targets, other.dataset.targets)
+        pd.testing.assert_frame_equal(planted.dataset.drugs, other.dataset.drugs)
+        assert not np.allclose(planted.dataset.pairs.affinity, other.dataset.pairs.affinity) and f"{dial} 0.6" in other.dataset.name
+        with pytest.raises(InputError, match=dial): PlantedOptions(**{dial: 1.1})
+    assert planted.dataset.name == "planted (shortcut 0, redundancy 0)" and (planted.say == planted.dataset.drugs[list(PHARMACOPHORE)]).all(axis=None)
+
+
+@pytest.mark.parametrize("additive", [0.0, 0.5, 1.0])
+def test_a_sum_has_no_double_differences(additive):
+    "Of any two drugs and any two targets; the usual law has them, and a mixture in proportion."
+    made = plant(PlantedOptions(**SMALL, additive=additive))
+    signal = mixed_signal(made.say, made.states, 0.0, additive)
+    double = signal - signal.mean(axis=0) - signal.mean(axis=1, keepdims=True) + signal.mean()
+    share = double.var() / signal.var()
+    assert share < 1e-20 if additive == 1 else 0.5 * (1 - additive) < share / 0.6 < 1.5 * (1 - additive)
+    part = mixed_signal(made.say, made.states[5:9], 0.3, additive, like=made.states)
+    np.testing.assert_allclose(part, mixed_signal(made.say, made.states, 0.3, additive)[:, 5:9])
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**40), st.floats(0, 1))
+def test_what_a_drug_says_is_its_groups_and_its_scaffold_in_proportion(seed, sigma):
+    carried = grow_drugs(MOST_DRUGS, seed)[list(PHARMACOPHORE)].to_numpy()
+    say, groups, own = (drug_say(carried, x, seed) for x in (sigma, 0.0, 1.0))
+    np.testing.assert_allclose(say, np.sqrt(1 - sigma) * groups + np.sqrt(sigma) * own)
+    assert (groups == carried).all() and set(np.unique(own)) == {0, 1} and (own[:195] == own[15:]).all()
+    assert abs(np.cov(carried.T, own.T)[:SITES, SITES:]).max() < 1e-12
+
+
+def test_flipping_a_site_twice_is_nothing_and_the_law_is_kept(planted):
+    rows, sites = np.arange(20), np.arange(20) % SITES
+    there = flip_effects(planted, rows, np.zeros(20, int), sites)
+    assert (there[~planted.say[:, sites].astype(bool)] == 0).all() and np.ptp(np.abs(there[there != 0])) < 1e-12
+    flipped = replace(planted, states=planted.states.copy())
+    flipped.states[rows, 0, sites] ^= True
+    back = flip_effects(flipped, rows, np.zeros(20, int), sites)
+    assert (np.sign(back) == -np.sign(there)).all()
+
+
+def test_redrawn_drugs_keep_one_part_and_are_molecules(planted):
+    from rdkit import Chem
+    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
+    rows, drugs = np.arange(12), planted.dataset.drugs
+    carried, bare = lambda texts: [[g in s for g in PHARMACOPHORE.values()] for s in texts], lambda texts: [MurckoScaffoldSmiles(s) for s in texts]
+    groups, scaffolds = (rewrite_drugs(planted, rows, part, draw=5) for part in (0, 1))
+    assert all(Chem.MolFromSmiles(s) for s in groups + scaffolds)
+    assert bare(groups) == bare(drugs.smiles) != bare(scaffolds) and carried(scaffolds) == carried(drugs.smiles) != carried(groups)
+    assert rewrite_drugs(planted, rows[[7, 2]], 0, draw=5) == [groups[7], groups[2]] != rewrite_drugs(planted, rows[[7, 2]], 0, draw=6)
+
+
+def test_true_drug_reliance_and_interaction_of_known_models(planted):
+    reader = Reader(planted.words)
+    some = planted.dataset.select(planted.dataset.pairs.pair_id[planted.dataset.pairs.target_id < "T0010"])
+    groups = true_drug_reliance(reader, planted, some, draws=4, worlds=50)
+    rings = true_drug_reliance(lambda smiles, sequences: np.array([s.count("c") for s in smiles]), planted, some, draws=4, worlds=50)
+    assert (groups.value, groups.other) == (1, 0) and groups.prior > 0.3 and rings.value == 0 and rings.other > 0.3
+    pocket_only = lambda smiles, sequences: np.array([reader.states(s)[0].sum() for s in sequences])
+    none, both = (true_interaction(model, planted, some, draws=4, worlds=50) for model in (pocket_only, reader))
+    assert none.value == 0 < none.either and 0.3 < both.value < 0.65 and both.low < both.value < both.high
+    still = true_interaction(lambda smiles, sequences: np.ones(len(smiles)), planted, some, draws=2, worlds=50)
+    assert np.isnan([still.value, still.low, still.either]).all()
