@@ -19,6 +19,7 @@ import pandas as pd
 
 from .core import InputError, Problem, random_uniform, stream_key
 from .datasets import DTIDataset
+from .display import Shown
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval
 from .matching import Site, translations
@@ -243,14 +244,21 @@ def integrated_gradients(model: Any,          # DeepDTA, DeepConvDTI, or TAPB wi
 # %% ../nbs/22f_attribution.ipynb #750da076
 WITNESSES = ("scan", *PERTURBING, "integrated_gradients")
 
-@dataclass(frozen=True, eq=False)
-class Attributions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Attributions(Shown):
     "What every witness says of every residue."
     residues: pd.DataFrame # pair_id, drug_id, target_id, position, letter, in_prior, label, segment, and a column per witness
     pairs: pd.DataFrame    # pair_id, drug_id, target_id, smiles, sequence, site, and how incomplete the integrated gradients are
     sites: list[Site]      # of the pairs
     witnesses: tuple[str, ...]
     unauditable: pd.DataFrame # target_id, pairs, matching, dose, reason: what was left out
+
+    def _line(self) -> str: return f"Attributions: {len(self.residues):,} residues of {len(self.pairs):,} pairs by {', '.join(self.witnesses)}"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        scores = pair_scores(self)
+        means = scores.groupby("witness", sort=False)[[m for m in MEASURES if m in scores]].mean().reset_index()
+        return {"Means over pairs": means, "Left out, in pairs": self.unauditable}
 
 # %% ../nbs/22f_attribution.ipynb #9ee74a7b
 def attribute(model: Any,                       # a predictor, two-tower model or function, as for `audit`

@@ -38,6 +38,7 @@ from isaac.core import (
     write_json,
 )
 from .datasets import DTIDataset
+from .display import Shown
 from .engine import CHUNK, TOLERANCE, Responses, respond
 from .inference import bootstrap, monte_carlo_error, score_interval, specific_scores
 from .manifold import Penultimate, manifold_notes, off_manifold
@@ -169,8 +170,8 @@ def score_table(plan: Plan,               # the questions
     return table[["support", *KEYS, "score", "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
 # %% ../nbs/20_audit.ipynb #d1cae9bf
-class Scored:
-    "What has a table of scores, `_scores`, and a `config`."
+class Scored(Shown):
+    "What has a `_name`, a table of scores, `_scores`, and a `config`."
     def scores(self, support: str | None = None) -> pd.DataFrame:
         "All scores as a tidy frame; `support` keeps \"common\" or \"own\" only."
         return self._scores if support is None else self._scores[self._scores["support"].eq(support)].reset_index(drop=True)
@@ -184,8 +185,10 @@ class Scored:
         "The primary endpoint in one sentence."
         return summarise(self.primary, self.config.level)
 
+    def _line(self) -> str: return f"{type(self).__name__} of {self._name}: {self.summary()}"
+
 # %% ../nbs/20_audit.ipynb #277c421a
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Scored):
     "An audit: what was asked, what was answered, and everything that follows."
     plan: Plan              # the questions
@@ -236,12 +239,10 @@ class AuditResult(Scored):
         "Read an audit back. Raises `InputError` if the directory does not hold a finished one."
         return _load(directory)
 
-    def __repr__(self) -> str: return f"AuditResult({self.manifest['model']['name']}): {self.summary()}"
+    @property
+    def _name(self) -> str: return self.manifest["model"]["name"]
 
-    def _repr_html_(self) -> str:
-        from html import escape
-        caption = f"<p><b>{escape(self.manifest['model']['name'])}</b>: {escape(self.summary())}</p>"
-        return caption + self.headline().to_html(index=False, border=0)
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Reasoning score, RS, under every condition": self.headline()}
 
 # %% ../nbs/20_audit.ipynb #e8e6ad0b
 def summarise(row: pd.Series, # a row of the score table
@@ -563,14 +564,20 @@ def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
     return result
 
 # %% ../nbs/20_audit.ipynb #3037e1ff
-@dataclass(frozen=True, eq=False)
-class PreparedAudit:
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedAudit(Shown):
     "An audit that has not met its model."
     plan: Plan            # the questions
     config: AuditConfig   # what to do with the answers
     prior: pd.DataFrame   # the prior's long table
     record: dict          # of the manifest: data, prior, config, plan_hash
     doubts: list[str]     # what a reader should know about the prior
+
+    def _tables(self) -> dict[str, pd.DataFrame]: return self.plan._tables() | {"Before it begins": pd.DataFrame({"note": self.doubts})}
+
+    def _line(self) -> str:
+        e = self.config.endpoint
+        return f"PreparedAudit: primary endpoint {e.score} ({in_words(condition_of(e))}); {self.plan}"
 
     def manifest(self, model: dict, metrics: dict | None = None) -> dict:
         "The manifest of this audit of `model` (name, label, training_seed, class, hash), complete before the model is asked anything."

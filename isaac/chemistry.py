@@ -11,7 +11,7 @@ __all__ = ['TOKEN', 'SYMBOL', 'ATOM_COLUMNS', 'HINGE_MOTIFS', 'POLAR', 'ATOM_PRI
            'atom_keys', 'mask_units', 'exchanges', 'swap_units', 'Substituent', 'substituents', 'delete_units',
            'exchange_units', 'drug_units', 'rewritten']
 
-# %% ../nbs/04b_chemistry.ipynb #a2d9a750
+# %% ../nbs/04b_chemistry.ipynb #635f4fb2
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem, content_hash, random_bits
+from .display import Shown, counted
 
 # %% ../nbs/04b_chemistry.ipynb #95db3a20
 @lru_cache(maxsize=4096)
@@ -125,11 +126,11 @@ class DrugReading:
     @property
     def characters(self) -> int | None: return self.max_smiles_length if self.notation == "smiles" else None
 
-# %% ../nbs/04b_chemistry.ipynb #b3eb30c9
+# %% ../nbs/04b_chemistry.ipynb #17362597
 ATOM_COLUMNS = ["drug_id", "atom", "label", "feature", "source"]
 
-@dataclass(frozen=True)
-class AtomPrior:
+@dataclass(frozen=True, repr=False)
+class AtomPrior(Shown):
     "Atoms that should matter, per drug. Raises `InputError` for malformed tables."
     name: str
     table: pd.DataFrame    # drug_id, atom (0-based, as they stand in the text), label, feature, source
@@ -166,7 +167,11 @@ class AtomPrior:
         if wrong: raise InputError(f"The atom prior does not fit the drugs in {len(wrong):,} places", wrong, "Count the atoms of these very texts")
         return self
 
-    def __repr__(self) -> str: return f"AtomPrior {self.name}: {len(self.table):,} entries on {len(self.atoms):,} drugs"
+    def _line(self) -> str: return f"AtomPrior {self.name}: {sum(map(len, self.atoms.values())):,} atoms of {len(self.atoms):,} drugs"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        found = self.table.groupby("feature", as_index=False).agg(entries=("atom", "size"), drugs=("drug_id", "nunique"))
+        return {"Drugs by what was found": counted(self.coverage["status"], "status", "drugs"), "What the atoms are": found}
 
 # %% ../nbs/04b_chemistry.ipynb #c56a3216
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ __all__ = ['MATCHES', 'INTERACTIONS', 'MOST_DIFFERENT', 'PAIR', 'CONTACT_COLUMNS
            'match_ligands', 'read_fingerprints', 'bound_structures', 'entry_weights', 'merged_contacts',
            'pocket_letters', 'differing', 'Contacts', 'klifs_contacts', 'contact_pairs']
 
-# %% ../nbs/05c_contacts.ipynb #25d985b9
+# %% ../nbs/05c_contacts.ipynb #a9a37026
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,7 @@ import pandas as pd
 
 from .core import InputError, Problem
 from .datasets import DTIDataset
+from .display import Shown, counted
 from .priors import COVERAGE_COLUMNS, OTHERS_COLUMNS, SEGMENT_OF, KlifsPocket, Prior
 from .sources import klifs_structures
 
@@ -124,11 +125,11 @@ def differing(seen: str,           # pocket letters of a structure
     if len(other) <= MOST_DIFFERENT: other = [i for i in other if touched[i]]
     return ", ".join(f"{SEGMENT_OF[i]}{i + 1} {own[i]}→{seen[i]}" for i in other)
 
-# %% ../nbs/05c_contacts.ipynb #b34936da
+# %% ../nbs/05c_contacts.ipynb #4d07e03c
 PAIR = ["drug_id", "target_id"]
 
-@dataclass(frozen=True, eq=False)
-class Contacts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Contacts(Shown):
     "What is known of the residues that touch each drug in each target, and what is not."
     table: pd.DataFrame   # drug_id, target_id, position (0-based), label, segment, share, kinds, entries, source
     drugs: pd.DataFrame   # one row per drug: codes, match, structures, kinases, targets, residues (mean per pair), status
@@ -149,13 +150,12 @@ class Contacts:
                                    status=np.where(coverage["placed"] > 0, "contacts", "no structure with a drug of the data"))
         return Prior("contacts", self.table, coverage[COVERAGE_COLUMNS], self.pocket.others[OTHERS_COLUMNS])
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         n = len(self.pairs)
         return (f"Contacts: {len(self.table):,} residues of {n:,} pairs, {self.table['drug_id'].nunique()} of {len(self.drugs)} drugs, "
                 f"{self.table['target_id'].nunique()} targets; {self.refused['structures'].sum():,} structures inform no target")
 
-    def _repr_html_(self) -> str:
-        return f"<p>{self}</p>" + self.drugs["status"].value_counts().rename_axis("status").reset_index(name="drugs").to_html(index=False, border=0)
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Drugs by what is known of them": counted(self.drugs["status"], "status", "drugs")}
 
 # %% ../nbs/05c_contacts.ipynb #860905be
 def _placed(structures: pd.DataFrame, # of one drug and kinase, with `bits`

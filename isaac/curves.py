@@ -17,6 +17,7 @@ import pandas as pd
 
 from .core import InputError, Problem
 from .datasets import DTIDataset
+from .display import Shown, number, span
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval, weighted_auroc
 from .plan import Design, Plan, arm_cells, validated
@@ -84,11 +85,20 @@ ARMS = ("mechanistic", "control")
 POINTS = ["question", "matching", "arm", "share", "masked", "pairs", "metric", "value", "low", "high"]
 AREAS = ["question", "matching", "arm", "pairs", "metric", "value", "low", "high"]
 
-@dataclass(frozen=True, eq=False)
-class Curves:
+@dataclass(frozen=True, eq=False, repr=False)
+class Curves(Shown):
     "Accuracy along the shares, and the areas under it."
     points: pd.DataFrame # `POINTS`; share of what is to be masked, 0–1, and the residues that is on average
     areas: pd.DataFrame  # `AREAS`; `arm` is also "difference": mechanistic minus control
+
+    def _line(self) -> str:
+        metrics, shares = (self.points[name].unique() for name in ("metric", "share"))
+        return f"Curves: {', '.join(metrics)} of {self.points['pairs'].max():,} pairs, {len(shares)} shares masked"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        text = self.areas.assign(text=[f"{number(v)} ({span(low, high)})" for v, low, high in self.areas[["value", "low", "high"]].to_numpy()])
+        wide = text.pivot(index=["question", "matching", "arm"], columns="metric", values="text").rename_axis(columns=None).reset_index()
+        return {"Areas under the curves, with intervals; difference: prior minus control": wide}
 
     def tables(self) -> dict[str, pd.DataFrame]: return {"points": self.points, "areas": self.areas}
 

@@ -9,8 +9,7 @@ __all__ = ['OTHER_RESIDUES', 'TABLES', 'DRAWN_KINDS', 'MUTANT_KINDS', 'KINDS', '
            'p_scale', 'read_pairs', 'assemble', 'Change', 'named_changes', 'numbering_shift', 'apply_changes',
            'closest_canonical', 'load_davis', 'load_kiba']
 
-# %% ../nbs/02_datasets.ipynb #5c6f52cb
-import html
+# %% ../nbs/02_datasets.ipynb #fd24fc43
 import json
 import re
 import warnings
@@ -23,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from .core import AMINO_ACIDS, InputError, Problem, atomic_path, content_hash, hash64, random_bits, stream_key
+from .display import Shown
 from .sources import canonical_sequences, fetch_group, load_pickled_array
 
 # %% ../nbs/02_datasets.ipynb #09fc8fe1
@@ -71,9 +71,9 @@ def _table_problems(drugs: pd.DataFrame, targets: pd.DataFrame, pairs: pd.DataFr
     for key, table in (("drug_id", drugs), ("target_id", targets)):
         for value in pairs[key][~pairs[key].isin(table[key])].unique(): yield Problem("pairs", key, value, "not in the table it refers to")
 
-# %% ../nbs/02_datasets.ipynb #9cea5fb9
+# %% ../nbs/02_datasets.ipynb #2afd7fc8
 @dataclass(frozen=True, eq=False, repr=False)
-class DTIDataset:
+class DTIDataset(Shown):
     "Drugs, targets and pairs between them; raises InputError when the three tables disagree."
     name: str             # shown in reports
     drugs: pd.DataFrame   # drug_id, smiles
@@ -143,9 +143,11 @@ class DTIDataset:
         "A table of your own, one pair per row; options as in `read_pairs`."
         return read_pairs(frame, **options)
 
-    def __repr__(self) -> str: return f"{self.name}: " + ", ".join(f"{v} {k}" for k, v in _summary(self).items())
-    def _repr_html_(self) -> str:
-        return _as_html(f"{self.name} · {self.scale} · binds at ≥ {self.threshold:g}", pd.DataFrame([_summary(self)]))
+    def _line(self) -> str:
+        counts = ", ".join(f"{n:,} {what}" for what, n in _summary(self).items())
+        return f"{self.name}: {counts}; {self.scale}, binds at ≥ {self.threshold:g}"
+
+    def _tables(self) -> dict[str, pd.DataFrame]: return {f"Pairs, affinity in {self.scale}": self.pairs}
 
 # %% ../nbs/02_datasets.ipynb #1cf3b11f
 def at_least(pairs: pd.DataFrame) -> pd.Series: # bool, shape (pairs,)
@@ -164,18 +166,13 @@ def _content(dataset: DTIDataset) -> str:
     return content_hash("DTIDataset", dataset.scale, dataset.threshold, *used, coded.drop(columns="fold"),
                         {fold: np.flatnonzero(coded.fold.eq(fold)) for fold in coded.fold.unique()})
 
-# %% ../nbs/02_datasets.ipynb #0f61d6f9
-def _summary(dataset: DTIDataset) -> dict[str, str]:
+# %% ../nbs/02_datasets.ipynb #a5585bb0
+def _summary(dataset: DTIDataset) -> dict[str, int]:
     "The counts that a display shows."
     pairs = dataset.pairs
     sequences = dataset.targets.set_index("target_id").sequence[pairs.target_id.unique()].nunique()
-    return {"drugs": f"{pairs.drug_id.nunique():,}", "targets": f"{pairs.target_id.nunique():,}", "distinct sequences": f"{sequences:,}",
-            "pairs": f"{len(pairs):,}", "censored": f"{int(pairs.censored.sum()):,}",
-            "binders": f"{int((pairs.affinity >= dataset.threshold).sum()):,}"}
-
-def _as_html(caption: str, table: pd.DataFrame) -> str:
-    "A small table with a caption."
-    return f"<p><b>{html.escape(caption)}</b></p>{table.to_html(index=False, border=0)}"
+    return {"drugs": pairs.drug_id.nunique(), "targets": pairs.target_id.nunique(), "distinct sequences": sequences, "pairs": len(pairs),
+            "censored": int(pairs.censored.sum()), "binders": int((pairs.affinity >= dataset.threshold).sum())}
 
 # %% ../nbs/02_datasets.ipynb #b722de64
 def _input_keys(dataset: DTIDataset) -> tuple[np.ndarray, np.ndarray]: # of the SMILES, of the sequence; uint64, shape (pairs,)
@@ -229,9 +226,9 @@ def _of_mutants(dataset: DTIDataset, wild_types: bool) -> np.ndarray: # bool, sh
     raise InputError("There are no mutants to hold out", [Problem(dataset.name, "mutation", "", "no target of a pair names one")],
                      "Give the targets the columns gene and mutation, as load_davis does")
 
-# %% ../nbs/02_datasets.ipynb #30145562
+# %% ../nbs/02_datasets.ipynb #e1f15ba5
 @dataclass(frozen=True, eq=False, repr=False)
-class Split:
+class Split(Shown):
     "Three parts of one dataset; unpacks as `train, valid, test`."
     train: DTIDataset
     valid: DTIDataset # for choosing the epoch; never contains a test pair
@@ -251,13 +248,12 @@ class Split:
         return pd.DataFrame([{"part": name} | _summary(part) for name, part in zip(("train", "valid", "test"), self, strict=True)])
 
     def __iter__(self) -> Iterator[DTIDataset]: return iter((self.train, self.valid, self.test))
-    def __repr__(self) -> str: return f"{self._caption}\n{self.table.to_string(index=False)}"
-    def _repr_html_(self) -> str: return _as_html(self._caption, self.table)
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Parts": self.table}
 
-    @property
-    def _caption(self) -> str:
-        dropped = f", {self.dropped:,} pairs dropped" if self.dropped else ""
-        return f"{self.train.name}: {self.kind} split, seed {self.seed}{dropped}"
+    def _line(self) -> str:
+        train, valid, test = (len(part.pairs) for part in self)
+        dropped = f", {self.dropped:,} dropped" if self.dropped else ""
+        return f"{self.train.name}: {self.kind} split, seed {self.seed}, pairs: {train:,} for training, {valid:,} validation, {test:,} test{dropped}"
 
 # %% ../nbs/02_datasets.ipynb #9e9ee24d
 def make_split(dataset: DTIDataset,

@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['ATOM_COVARIATES', 'HEADLINE', 'CHUNK', 'MOVED', 'SPREAD', 'DrugAuditConfig', 'edit_features', 'drug_balance',
            'DrugAudit', 'headline', 'drug_tables', 'untrained_test', 'audit_drugs', 'planted_atom_prior', 'respellings',
-           'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling', 'draw_atoms']
+           'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling']
 
 # %% ../nbs/22b_drug_audit.ipynb #48543a65
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from .chemistry import AtomPrior, DrugReading, atom_keys, molecule, named_atom_p
 from .controls import reinitialised
 from .core import InputError, Problem, stream_key
 from .datasets import DTIDataset
+from .display import Shown, number, span
 from .drug_plan import Draws, DrugDesign, DrugPlan, assemble_drug_plan, drug_plan, drug_reading
 from .engine import Responses, respond
 from .inference import bootstrap, null_test, percentile_interval
@@ -101,7 +101,7 @@ def drug_balance(plan: DrugPlan,
 # %% ../nbs/22b_drug_audit.ipynb #2a5f9478
 def _of_operator(config: DrugAuditConfig, operator: str) -> DrugAuditConfig: return config.model_copy(update={"operators": (operator,)})
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DrugAudit(Scored):
     "A drug-side audit: what was asked, what was answered, and what follows. Common support is that of an operator's conditions."
     model: str             # what it is called
@@ -136,7 +136,11 @@ class DrugAudit(Scored):
         "How alike the arms are, as from `drug_balance`."
         return drug_balance(self.plan)
 
-    def __repr__(self) -> str: return f"DrugAudit({self.model}): {self.summary()}"
+    @property
+    def _name(self) -> str: return self.model
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"RS; mechanistic, control: mean |Δ|, units of the output": headline(self), "Not auditable": self.plan.unauditable}
 
 # %% ../nbs/22b_drug_audit.ipynb #ef3bf063
 HEADLINE = ["operator", "matching", "dose", "RS", "low", "high", "mechanistic", "control", "pairs", "drugs", "status", "endpoint"]
@@ -245,12 +249,19 @@ def representation_plan(pairs: pd.DataFrame,         # pair_id, drug_id, target_
     return assemble_drug_plan(pairs, cells, draws, how, reading, DrugDesign(seed=seed, repeats=n, intervention_seeds=1))
 
 # %% ../nbs/22b_drug_audit.ipynb #a46b9584
-@dataclass(frozen=True, eq=False)
-class Spread:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spread(Shown):
     "What respelling does to a model."
     drugs: pd.DataFrame # drug_id, texts, pairs, spread, moved (units of the output)
     overall: dict       # spread, moved, each with _low and _high (units of the output); slope; drugs, pairs; too_long
     plan: DrugPlan = field(repr=False)
+
+    def _line(self) -> str:
+        o = self.overall
+        return (f"Spread over spellings: {number(o['spread'])} ({span(o['spread_low'], o['spread_high'])}) units of the output, "
+                f"{o['drugs']} drugs, {o['pairs']:,} pairs")
+
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"What respelling does": self.table(), "By drug, units of the output": self.drugs}
 
     def table(self) -> pd.DataFrame: # quantity, unit, value, low, high, drugs, pairs, texts (mean per drug)
         "The overall numbers, in units of the output and, where the slope is known, of the affinity."
@@ -313,21 +324,3 @@ def beside_spelling(audit: DrugAudit, spread: Spread) -> pd.DataFrame: # operato
     table = table.assign(respelling=spread.overall["moved"])
     for column in ("mechanistic", "control", "respelling"): table[column] *= abs(slope)
     with np.errstate(divide="ignore"): return table.assign(ratio=table["mechanistic"] / table["respelling"]).reset_index(drop=True)
-
-# %% ../nbs/22b_drug_audit.ipynb #5c7319dc
-def draw_atoms(smiles: str, colours: Mapping[int, tuple[float, float, float]], # atom → red, green, blue, 0 to 1
-                 width: int = 360, height: int = 240, # pixels
-                 title: str = "",
-                ) -> str:
-    "A drug with some atoms coloured, as SVG."
-    from rdkit.Chem import rdDepictor
-    from rdkit.Chem.Draw import rdMolDraw2D
-    drawn = type(molecule(smiles))(molecule(smiles))
-    rdDepictor.Compute2DCoords(drawn)
-    canvas = rdMolDraw2D.MolDraw2DSVG(width, height)
-    canvas.drawOptions().clearBackground = False
-    rdMolDraw2D.PrepareAndDrawMolecule(canvas, drawn, legend=title, highlightAtoms=list(map(int, colours)), highlightBonds=[],
-                                       highlightAtomColors={int(a): tuple(c) for a, c in colours.items()})
-    canvas.FinishDrawing()
-    svg = canvas.GetDrawingText()
-    return svg[svg.index("<svg"):]

@@ -207,15 +207,15 @@ def drug_draws(drugs: pd.DataFrame,      # drug_id, smiles
                  pd.DataFrame(refused, columns=["drug_id", "operator", "matching", "dose", "reason"]),
                  pd.DataFrame(rejected, columns=["drug_id", "operator", "reason", "proposals"]))
 
-# %% ../nbs/12e_drug_plan.ipynb #f8800ef1
-@dataclass(frozen=True, eq=False)
+# %% ../nbs/12e_drug_plan.ipynb #b112960b
+@dataclass(frozen=True, eq=False, repr=False)
 class DrugPlan(Plan):
     "A plan that edits drugs; `unauditable` has drug_id in place of target_id, and operator."
     matches: pd.DataFrame = field(default_factory=pd.DataFrame)  # as in `Draws`
     rejected: pd.DataFrame = field(default_factory=pd.DataFrame) # as in `Draws`
     how: DrugReading = DrugReading()                             # how the model reads drugs
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         edited = len(self.variants) - self.pairs["smiles"].nunique() - self.pairs["sequence"].nunique()
         return (f"DrugPlan: {len(self.pairs):,} pairs, {len(self.cells):,} cells, {len(self.edits):,} predictions asked, {edited:,} edited drugs, "
                 f"{self.unauditable['drug_id'].nunique():,} drugs with something not auditable")

@@ -7,7 +7,7 @@ __all__ = ['TOLERANCE', 'COMPANY', 'Chunk', 'CHUNK', 'Responses', 'Questions', '
            'Respondent', 'cut', 'steps', 'repeated_questions', 'neighbours', 'agree', 'numerical_noise', 'best_size',
            'Cost', 'duration', 'cost', 'answered', 'respond']
 
-# %% ../nbs/13_engine.ipynb #538093c0
+# %% ../nbs/13_engine.ipynb #d820f904
 import contextlib
 import sys
 import tempfile
@@ -24,17 +24,21 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .core import InputError, IsaacError, Problem, content_hash, random_bits, read_json, stream_key, write_json
+from .display import Shown
 from .plan import Plan
 from .predictors import TwoTower, as_numbers, as_predictor, model_hash, to_linear
 from .shards import Interrupted, Shards, shard_bounds, share_out, workers
 
-# %% ../nbs/13_engine.ipynb #b1a785a4
-@dataclass(frozen=True, eq=False)
-class Responses:
+# %% ../nbs/13_engine.ipynb #d9c01482
+@dataclass(frozen=True, eq=False, repr=False)
+class Responses(Shown):
     "The model's answers to a plan."
     table: pd.DataFrame # cell_id, pair_id, value (linear scale), rows as in plan.edits
     noise: float        # numerical noise of the model: differences up to this are rounding, in units of the value
     account: dict       # route, predictions asked and made, encodings, clipped probabilities, largest difference found by the self-check
+
+    def _line(self) -> str: return f"Responses: {len(self.table):,} answers about {self.table['pair_id'].nunique():,} pairs, noise {self.noise:.1e}"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"How they were obtained": pd.DataFrame(self.account.items(), columns=["what", "value"])}
 
 # %% ../nbs/13_engine.ipynb #95a8c2cd
 @dataclass(frozen=True, eq=False)
@@ -248,9 +252,9 @@ def _chosen(chunk: Chunk, who: Respondent, q: Questions, note: Path | None = Non
     if note: write_json(note, {"chunk": chunk})
     return chunk
 
-# %% ../nbs/13_engine.ipynb #ee904421
-@dataclass(frozen=True)
-class Cost:
+# %% ../nbs/13_engine.ipynb #043ac0e3
+@dataclass(frozen=True, repr=False)
+class Cost(Shown):
     "What it takes to answer a plan."
     predictions: int # distinct pairs of a drug and an edited target
     targets: int     # distinct edited targets
@@ -258,7 +262,7 @@ class Cost:
     seconds: float   # with the workers that are set
     memory: int      # bytes of questions, answers and responses
 
-    def __str__(self) -> str:
+    def _line(self) -> str:
         return (f"{self.predictions:,} predictions for {self.targets:,} distinct targets and {self.drugs:,} drugs: about {duration(self.seconds)}, "
                 f"{self.memory / 2**20:,.0f} MB of questions and answers")
 

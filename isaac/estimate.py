@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem, hash64, patch_to, random_bits, stream_key
+from .display import Shown
 from .engine import CHUNK, Chunk, Cost, cost, respond
 from .inference import bootstrap, bootstrap_error
 from .plan import Plan, arm_cells
@@ -94,8 +95,8 @@ def precision(c: Contrast,          # responses of a pilot
     return Precision(max(0.0, of_drugs - of_pairs), (a + 2 * of_pairs) * share, b * share, level)
 
 # %% ../nbs/16d_estimate.ipynb #783476e0
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
     "What a plan costs and what it is worth."
     cost: Cost
     draws: int                    # of the plan: repeats × intervention seeds
@@ -109,7 +110,12 @@ class Estimate:
         "Draws for the wanted width; None where it is not to be had so."
         return self.precision.draws_for(self.width) if self.precision else None
 
-    def __str__(self) -> str:
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        if self.precision is None: return {}
+        draws = [self.draws * 2**k for k in range(5)]
+        return {f"Expected width of the interval of {self.score}": pd.DataFrame({"draws": draws, "width": self.precision.width(draws)})}
+
+    def _line(self) -> str:
         if self.precision is None: return str(self.cost)
         about, needed = f"{self.score} ({in_words(self.condition)})", self.draws_needed
         now = f"the interval of {about} will be about {self.precision.width(self.draws):.3f} wide with {self.draws} draws"

@@ -24,6 +24,7 @@ from . import __version__
 from .audit import AuditConfig, AuditResult, PreparedAudit, claim_directory, conclude, model_names, prepare
 from .core import InputError, Problem, atomic_folder, content_hash, file_hash, json_text, read_json, write_json, write_text
 from .datasets import DTIDataset
+from .display import Shown
 from .engine import COMPANY, Questions, agree, answered, distinct_questions, numerical_noise, question_names, repeated_questions
 from .plan import load_plan, read_table, save_plan, validated, write_table
 from .predictors import Reading
@@ -39,8 +40,8 @@ def question_codes(smiles: str,    # the drug
     return f"q{digest[:20]}", f"c{digest[20:28]}"
 
 # %% ../nbs/21_exchange.ipynb #61c03861
-@dataclass(frozen=True, eq=False)
-class Questionnaire:
+@dataclass(frozen=True, eq=False, repr=False)
+class Questionnaire(Shown):
     "A prepared audit with its questions as they are written to files."
     prepared: PreparedAudit
     questions: Questions
@@ -53,7 +54,9 @@ class Questionnaire:
         names = question_names(self.prepared.plan, self.questions, question)
         return [name if place < n else f"{name}, asked again" for place, name in zip(places, names, strict=True)]
 
-    def __repr__(self) -> str:
+    def _tables(self) -> dict[str, pd.DataFrame]: return self.prepared._tables()
+
+    def _line(self) -> str:
         q = self.questions
         return f"{len(q):,} questions about {len(q.drugs):,} drugs and {len(q.targets):,} targets, {len(self.rows) - len(q)} asked twice"
 

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from .chemistry import DrugReading, drug_units, molecule, tried
-from .core import InputError, Problem, content_hash, read_json, residue_name, write_text
+from .core import InputError, Problem, content_hash, patch_to, read_json, residue_name, write_text
 from .datasets import DTIDataset
+from .display import Shown
 from .drug_plan import Draws, DrugDesign, DrugPlan, assemble_drug_plan, drug_reading
 from .engine import respond
 from .predictors import Reading, as_predictor, reading, visible_range
@@ -103,37 +104,25 @@ def atom_effects(model: Any,            # as for `audit`
     return table.assign(edits=table["edits"].fillna(""))[ATOM_TABLE], prediction
 
 # %% ../nbs/22e_explain.ipynb #6a25714d
-def _shade(share: float, colour: str) -> tuple[float, float, float]: # of white and a colour "#RRGGBB"
-    return tuple(1 - share * (1 - int(colour[i:i + 2], 16) / 255) for i in (1, 3, 5))
-
 def molecule_svg(smiles: str,
-                 change: Sequence[float],        # per heavy atom; NaN stays white
-                 numbered: int = 10,             # so many of the strongest atoms carry their number, from 1
+                 change: Sequence[float],         # per heavy atom, units of the prediction; NaN stays white
+                 numbered: int = 10,              # so many of the strongest atoms carry their number, from 1
                  size: tuple[int, int] = (620, 380), # pixels
-                ) -> str:                        # one <svg> element
+                ) -> str:                         # one <svg> element
     "A molecule with its atoms shaded by what they do."
-    from rdkit import Chem
-    from rdkit.Chem.Draw import rdMolDraw2D
-
-    from isaac.plots import CONTROL, MECHANISTIC
+    from isaac.plots import CONTROL, MECHANISTIC, draw_atoms
     change = np.nan_to_num(np.asarray(change, dtype=float))
     largest = np.abs(change).max(initial=0) or 1.0
-    colours = {i: _shade(0.85 * abs(x) / largest, MECHANISTIC if x < 0 else CONTROL)
-               for i, x in enumerate(change) if abs(x) > 0.02 * largest}
-    found = Chem.Mol(molecule(smiles))
-    for i in np.argsort(-np.abs(change), kind="stable")[:numbered]:
-        if change[i]: found.GetAtomWithIdx(int(i)).SetProp("atomNote", str(i + 1))
-    drawer = rdMolDraw2D.MolDraw2DSVG(*size)
-    drawer.drawOptions().highlightRadius = 0.38
-    drawer.drawOptions().useBWAtomPalette()
-    rdMolDraw2D.PrepareAndDrawMolecule(drawer, found, highlightAtoms=list(colours), highlightAtomColors=colours, highlightBonds=[])
-    drawer.FinishDrawing()
-    text = drawer.GetDrawingText()
-    return text[text.index("<svg"):].replace("<svg", '<svg role="img" aria-label="The molecule, atoms shaded by what they do to the prediction"', 1)
+    shade = {sign: tuple(int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)) for sign, colour in ((-1, MECHANISTIC), (1, CONTROL))}
+    colours = {i: (*shade[np.sign(x)], 0.85 * abs(x) / largest) for i, x in enumerate(change) if abs(x) > 0.02 * largest}
+    strongest = [int(i) for i in np.argsort(-np.abs(change), kind="stable")[:numbered] if change[i]]
+    said = ", ".join(f"{molecule(smiles).GetAtomWithIdx(i).GetSymbol()}{i + 1} {change[i]:+.2g}" for i in strongest[:3]) or "none"
+    return draw_atoms(smiles, colours, {i: str(i + 1) for i in strongest}, *size,
+                      alt=f"The molecule, atoms shaded by what they do to the prediction. Strongest: {said}.")
 
 # %% ../nbs/22e_explain.ipynb #78f2c474
-@dataclass(frozen=True, eq=False)
-class Explanation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation(Shown):
     "What a model says of one pair, and what would change that."
     drug: str             # name
     target: str           # name
@@ -172,7 +161,12 @@ class Explanation:
         if self.censored: return f"The model predicts {what}. Measured: no binding detected ({self.unit} at most {self.affinity:.2f})."
         return f"The model predicts {what}. Measured: {self.unit} {self.affinity:.2f}."
 
-    def __repr__(self) -> str:
+    @property
+    def output_unit(self) -> str:
+        "The unit of the prediction and its changes."
+        return self.unit if self.scale == "affinity" else "log odds"
+
+    def _line(self) -> str:
         strongest = ", ".join(f"{r.residue} ({r.change:+.2f})" for r in self.top(3).itertuples())
         return f"{self.drug} in {self.target}. {self.says} Most moved by {strongest or 'nothing'}."
 
@@ -249,7 +243,7 @@ def residue_figure(explanation: Explanation): # → an `isaac.plots.Chart`
         touched = table[table["touches"].eq(True)]
         if len(touched): axes.plot(touched["position"] + 1, np.zeros(len(touched)), "o", ms=2.5, color=CONTROL, label="touches the drug in crystals")
         axes.axhline(0, color=GRID, lw=0.7, zorder=0)
-        axes.set(xlabel="residue", ylabel="change of the prediction")
+        axes.set(xlabel="residue", ylabel=f"change of the prediction\n({explanation.output_unit})")
         chart.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
         strongest = "; ".join(f"{r.residue} {r.change:+.3g}" for r in explanation.top(5).itertuples())
         chart.alt = f"Change of the prediction by each of {len(table)} residues. Strongest: {strongest or 'none'}."
@@ -275,29 +269,26 @@ def _content(explanation: Explanation, n: int) -> dict:
     from isaac import __version__
     from isaac.plots import to_svg
     from isaac.report import EDITED, as_table
-    heads = {"residue": "Residue", "change": "Change", "editing": "Editing it", "in pocket": "In the pocket",
+    change = f"Change ({explanation.output_unit})"
+    heads = {"residue": "Residue", "change": change, "editing": "Editing it", "in pocket": "In the pocket",
              "touches": "Touches the drug in crystals"}
     drawn = lambda title, svg, reading: {"title": title, "svg": Markup(svg), "reading": reading}
     caption = f"The residues that move the prediction most, one at a time {EDITED.get(explanation.operator, explanation.operator)}"
     return {"id": content_hash(explanation.drug, explanation.target, explanation.smiles, explanation.prediction)[:8], "isaac": __version__,
             "drug": explanation.drug, "target": explanation.target, "says": explanation.says, "notes": explanation.notes,
             "residues": as_table(show_residues(explanation, n), heads, caption, magnitudes=("change",)),
-            "atoms": as_table(explanation.strongest_atoms(n), {"atom": "Atom", "change": "Change", "edits": "Exchanged"},
+            "atoms": as_table(explanation.strongest_atoms(n), {"atom": "Atom", "change": change, "edits": "Exchanged"},
                               "The atoms that move it most", magnitudes=("change",)),
             "molecule": drawn("The molecule", molecule_svg(explanation.smiles, explanation.atoms["change"], n), MOLECULE),
             "along": drawn("Along the sequence", to_svg(residue_figure(explanation)), ALONG)}
-
-def _rendered(template: str, content: dict) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    environment = Environment(loader=PackageLoader("isaac"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template(f"{template}.html.jinja").render(content)
 
 def explanation_html(explanation: Explanation,
                      n: int = 10,         # residues and atoms in the tables
                      page: bool = True,   # a page, or the part of one that notebooks show
                     ) -> str:
-    "An explanation as HTML, without scripts and with everything from outside escaped."
-    return _rendered("explain" if page else "explanation", _content(explanation, n) | {"page": page})
+    "An explanation as HTML, everything from outside escaped; a page like a report's, or in a notebook its sections without a script."
+    from isaac.report import page_of
+    return page_of("explain" if page else "explanation", _content(explanation, n) | {"page": page})
 
 def read_explanation(path: str | Path, # what `isaac explain … --json` has printed
                     ) -> Explanation:  # with the residues that it lists
@@ -314,7 +305,8 @@ def write_explanation(explanation: Explanation, path: str | Path, n: int = 10) -
     "Write an explanation as a page of its own."
     return write_text(path, explanation_html(explanation, n))
 
-Explanation._repr_html_ = lambda self: explanation_html(self, page=False)
+@patch_to(Explanation)
+def _repr_html_(self: Explanation) -> str: return explanation_html(self, page=False)
 
 # %% ../nbs/22e_explain.ipynb #67fbb053
 def residues_in_structure(path: str | Path,      # PDB, mmCIF or BinaryCIF

@@ -20,6 +20,7 @@ import pandas as pd
 
 from .core import InputError, Problem, hash64, random_bits, stream_key
 from .datasets import DTIDataset
+from .display import Shown, counted
 from .engine import Responses, respond
 from .inference import percentile_interval, poisson_weights
 from .matching import DOMAIN_FLANK, Site, draw_residues
@@ -273,14 +274,23 @@ def _resampled(used: pd.DataFrame, features: np.ndarray, draws: int, seed: int) 
     return sums
 
 # %% ../nbs/22c_graft.ipynb #d98d0f00
-@dataclass(frozen=True, eq=False)
-class GraftResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class GraftResult(Shown):
     "How much of the differences between targets goes with the pocket."
     model: str
     table: pd.DataFrame     # as from `graft_table`, with measured_A and measured_B
     grafts: pd.DataFrame    # `GRAFTS` but for where they were asked
     ungrafted: pd.DataFrame # `UNGRAFTED`
     scores: pd.DataFrame    # as from `graft_scores`
+
+    def _line(self) -> str:
+        n = self.table[["acceptor", "donor"]].drop_duplicates()
+        return (f"GraftResult of {self.model}: {len(n):,} grafts into {n['acceptor'].nunique():,} targets, {len(self.table):,} predictions; "
+                f"{len(self.ungrafted):,} not made")
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"Share of the predicted difference that goes with what was grafted": self.scores,
+                "Not grafted": counted(self.ungrafted["reason"], "reason", "targets or couples")}
 
     def tables(self) -> dict[str, pd.DataFrame]:
         "All frames, by name."

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .core import InputError, IsaacError, Problem
+from .display import Shown
 from .engine import respond
 from .estimate import pilot_plan
 from .inference import bootstrap, bootstrap_error
@@ -48,8 +49,8 @@ class HalfEncoders:
         return Identity(whole.by, ("bfloat16 encoders", *whole.parts))
 
 # %% ../nbs/16e_half.ipynb #555731f7
-@dataclass(frozen=True)
-class HalfCheck:
+@dataclass(frozen=True, repr=False)
+class HalfCheck(Shown):
     "What half precision did to a pilot."
     condition: Condition # operator, matching, dose
     score: str           # a name in `SCORES`
@@ -62,7 +63,7 @@ class HalfCheck:
     @property
     def harmless(self) -> bool: return abs(self.half - self.full) < self.error
 
-    def __str__(self) -> str:
+    def _line(self) -> str:
         return (f"{self.score} ({in_words(self.condition)}) is {self.half:.4f} in bfloat16, {self.full:.4f} in float32, its error {self.error:.4f}; "
                 f"responses differ by up to {self.largest:.2g}; {self.times:.1f} times as fast")
 

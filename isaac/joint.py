@@ -17,6 +17,7 @@ import pandas as pd
 from .chemistry import AtomPrior, DrugReading
 from .core import InputError, Problem
 from .datasets import DTIDataset
+from .display import Shown
 from .drug_plan import DrugDesign, DrugPlan, drug_plan, drug_reading
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval
@@ -109,12 +110,24 @@ def joint_plan(model: Any,           # what is asked how it reads; a predictor o
 # %% ../nbs/22h_joint.ipynb #b84533dd
 SIZES = ("pocket", "pocket_after", "drug", "interaction", "relative")
 
-@dataclass(frozen=True, eq=False)
-class Joint:
+@dataclass(frozen=True, eq=False, repr=False)
+class Joint(Shown):
     "What a joint audit found."
     arms: pd.DataFrame   # target_arm, drug_arm, measure (one of `SIZES`), value, low, high; units of the prediction, relative 0–1
     scores: pd.DataFrame # against (target arm × drug arm), score (interaction or relative), value, low, high, pairs, status
     plan: Plan
+
+    @property
+    def sizes(self) -> pd.DataFrame:
+        "Mean sizes, one row per combination of arms and one column per measure."
+        return self.arms.pivot_table(index=["target_arm", "drug_arm"], columns="measure", values="value", sort=False).rename_axis(
+            columns=None).reset_index()
+
+    def _line(self) -> str: return f"Joint: both sides edited at once, {self.plan}"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"Interaction of both priors: its share beside that of a control": self.scores,
+                "Mean sizes, units of the prediction; relative: share": self.sizes}
 
     def tables(self) -> dict[str, pd.DataFrame]: return {"scores": self.scores, "arms": self.arms}
 

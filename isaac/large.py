@@ -18,9 +18,21 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from . import __version__
-from .audit import ANSWERS, AuditConfig, claim_directory, configured, describe_model, relevant_prior, versions, what_decides, write_manifest
+from isaac.audit import (
+    ANSWERS,
+    AuditConfig,
+    claim_directory,
+    configured,
+    describe_model,
+    relevant_prior,
+    summarise,
+    versions,
+    what_decides,
+    write_manifest,
+)
 from .core import InputError, Problem, atomic_path, content_hash, file_hash, hash64, read_json, write_json
 from .datasets import sequence_problem, smiles_problem
+from .display import Shown
 from .engine import respond
 from .inference import addressed_weights, monte_carlo_error, score_interval, weighted_sums
 from .plan import Plan, make_plan, read_table, write_table
@@ -264,15 +276,21 @@ def _account(folder: Path) -> tuple[float, dict]: # noise, account
     return max(n["noise"] for n in notes), same | added
 
 # %% ../nbs/20c_large.ipynb #1f8c3e14
-@dataclass(frozen=True, eq=False)
-class LargeAudit:
+@dataclass(frozen=True, eq=False, repr=False)
+class LargeAudit(Shown):
     "An audit whose plan was never in memory at once."
     folder: Path
     scores: pd.DataFrame      # as an audit's, but for the overlaps
     unauditable: pd.DataFrame # target_id, pairs, matching, dose, reason
     manifest: dict
 
-    def _repr_html_(self) -> str: return self.scores.to_html(index=False)
+    def _line(self) -> str:
+        primary = self.scores[self.scores["endpoint"].eq("primary")].iloc[0]
+        return f"LargeAudit of {self.manifest['model']['name']}: {summarise(primary, self.manifest['config']['level'])}"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        shown = self.scores[self.scores["support"].eq("common") & self.scores["score"].eq("RS")].drop(columns=["support", "score", "model"])
+        return {"Reasoning score, RS, on common support": shown, "Not auditable": self.unauditable}
 
 def _check_streamable(config: AuditConfig, scores: Sequence[str], parts: int | None) -> None:
     "Raise `InputError` naming everything that needs all responses at once, or cannot be used."

@@ -8,7 +8,7 @@ __all__ = ['ALIKE', 'LEFT_OUT', 'PAIR', 'BASELINES', 'SUBSTANTIAL', 'MEASURES', 
            'by_blosum', 'by_nearest_drug', 'with_baselines', 'miss', 'mutant_scores', 'learnt', 'MutantResult',
            'mutants', 'mutant_chart']
 
-# %% ../nbs/22d_mutants.ipynb #c19577c6
+# %% ../nbs/22d_mutants.ipynb #9e96bfc0
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
@@ -19,6 +19,7 @@ import pandas as pd
 
 from .core import AMINO_ACIDS, InputError, Problem, blosum62
 from .datasets import DTIDataset, at_least, pair_keys
+from .display import Shown
 from .engine import Responses, respond
 from .inference import pair_weights, percentile_interval
 from .plan import Design, Plan, assemble_plan, make_cells, planned_sites
@@ -219,15 +220,23 @@ def learnt(compared: pd.DataFrame,                     # from `compared_pairs`
         found |= names[0].isin(names[1])
     return found if keys is None else found | np.isin(pair_keys(compared["smiles"], compared["sequence"]), keys)
 
-# %% ../nbs/22d_mutants.ipynb #c7c5d059
-@dataclass(frozen=True, eq=False)
-class MutantResult:
+# %% ../nbs/22d_mutants.ipynb #5d7a4a39
+@dataclass(frozen=True, eq=False, repr=False)
+class MutantResult(Shown):
     "What a model says of mutants, beside what was measured."
     model: str
     table: pd.DataFrame    # `PAIR`, predicted, and one column per baseline; one row per mutant and drug
     left_out: pd.DataFrame # `LEFT_OUT`: what could not be compared
     scores: pd.DataFrame   # as from `mutant_scores`
     notes: tuple[str, ...] # what a reader must know
+
+    def _line(self) -> str:
+        return (f"MutantResult of {self.model}: {len(self.table):,} differences of {self.table['target_id'].nunique():,} mutants from their wild types; "
+                f"{self.left_out['pairs'].sum():,} pairs could not be compared")
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"Agreement with what was measured, with intervals": self.summary.reset_index(), "To know": pd.DataFrame({"note": self.notes}),
+                "Not compared": self.left_out}
 
     def tables(self) -> dict[str, pd.DataFrame]:
         "All frames, by name; drugs and targets by their ids."
@@ -236,7 +245,7 @@ class MutantResult:
     @property
     def summary(self) -> pd.DataFrame: # text, for people
         "One line per predictor, values with their intervals."
-        from isaac.report import number, span
+        from isaac.display import number, span
         rows = self.scores[["predictor", "measure", "value", "low", "high"]].itertuples(index=False)
         text = pd.DataFrame([(p, m, f"{number(v)} ({span(low, high)})" if np.isfinite(v) else "–") for p, m, v, low, high in rows])
         return text.pivot(index=0, columns=1, values=2).reindex(index=text[0].unique(), columns=MEASURES).fillna("–").rename_axis(
@@ -271,7 +280,7 @@ def _notes(table: pd.DataFrame, known: np.ndarray, how: Reading) -> list[str]:
     if how.scale != "affinity": notes.append(f"The model's output is a {how.scale}, so that no error in units of the affinity can be given")
     return notes
 
-# %% ../nbs/22d_mutants.ipynb #9fdf52f8
+# %% ../nbs/22d_mutants.ipynb #163dfa18
 GENE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00") # Okabe–Ito
 
 def _mutant_panel(axes, table: pd.DataFrame, column: str, colours: dict[str, str]) -> None:
@@ -293,14 +302,14 @@ def mutant_chart(tables: dict[str, pd.DataFrame], # panel title → table as in 
     from isaac.plots import MUTED, canvas
     most = pd.concat(tables.values()).dropna(subset="measured")["gene"].value_counts().index
     colours = dict(zip(most, GENE_COLOURS, strict=False))
-    with canvas(3.1 * len(tables) + 1.1, 3.4) as chart:
+    with canvas(3.1 * len(tables), 3.6) as chart:
         panels = np.atleast_1d(chart.subplots(1, len(tables), sharex=True, sharey=True))
         for axes, (title, table) in zip(panels, tables.items(), strict=True):
             _mutant_panel(axes, table, column, colours)
             axes.set(title=title, xlabel="measured, mutant − wild type")
         panels[0].set_ylabel("predicted")
         handles = [panels[0].plot([], [], "o", color=c, label=g)[0] for g, c in {**colours, "others": MUTED}.items()]
-        chart.legend(handles=handles, loc="outside right center")
+        chart.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         told = "; ".join(f"{title}: {len(t):,} differences, {t['measured'].notna().sum():,} exact" for title, t in tables.items())
         chart.alt = f"Predicted against measured effect of mutations. {told}."
     return chart

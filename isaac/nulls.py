@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .display import Shown
 from .engine import Responses, respond
 from .inference import RankTest, adjusted, bootstrap, calibrated, null_test, placebo_test, sign_flip
 from .placebo import PlaceboSums, placebo_plan, placebo_sums
@@ -29,11 +30,18 @@ def alone(design: Design, # of an audit
     return design.only(operators=(endpoint.operator,), matchings=(endpoint.matching,), doses=(endpoint.dose,))
 
 # %% ../nbs/16b_nulls.ipynb #c6cf6a6f
-@dataclass(frozen=True, eq=False)
-class Nulls:
+@dataclass(frozen=True, eq=False, repr=False)
+class Nulls(Shown):
     "What was found where nothing should be; a frame without rows was not asked for."
     placebo: pd.DataFrame  # operator, matching, dose, target, placement (0 = the true prior), m, s: Σ|Δ| of the audited model, output units
     networks: pd.DataFrame # network, operator, matching, dose, log_odds, excess (NaN where no placements were asked)
+
+    def _line(self) -> str:
+        placements = self.placebo.loc[self.placebo["placement"].gt(0), ["target", "placement"]].drop_duplicates()
+        return (f"Nulls: {len(placements):,} placebo placements on {placements['target'].nunique():,} targets, "
+                f"{self.networks['network'].nunique():,} untrained networks")
+
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Untrained networks, log odds of both arms": self.networks}
 
     def sums(self, endpoint) -> PlaceboSums | None:
         "The placebo sums at one condition, None where they were not asked."

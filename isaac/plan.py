@@ -7,7 +7,7 @@ __all__ = ['Dose', 'PLAN_SCHEMA', 'TABLES', 'Design', 'dose_size', 'validated', 
            'variant_ids', 'Block', 'Plan', 'pair_sites', 'assemble_plan', 'planned_sites', 'make_plan',
            'unauditable_targets', 'write_table', 'read_table', 'save_plan', 'load_plan']
 
-# %% ../nbs/12_plan.ipynb #01bccb1c
+# %% ../nbs/12_plan.ipynb #99f90a83
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_serializer, model_validator
 
 from .core import PROTEIN, InputError, Problem, alphabet_of, atomic_path, content_hash, mix64, read_json, stream_key, write_json
+from .display import Shown
 from .homologues import homologue_profiles
 from .matching import LOWERING, MATCHINGS, RELATED, Controls, Site, make_site, mechanistic_residues, unmatchable
 from .operators import OPERATORS, apply_edits, edit_letters, to_strings, unsuited
@@ -224,11 +225,11 @@ def _site_blocks(row: int,             # row of the site
             cells = first_cell[arm, operator, matching, str(dose)] + rows.astype(np.int32)
             yield Block(row, cells, chosen, letters, variant_ids("target", site.sequence, chosen, letters))
 
-# %% ../nbs/12_plan.ipynb #ae8d1c7a
+# %% ../nbs/12_plan.ipynb #bb25f113
 PLAN_SCHEMA = 1
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(Shown):
     "Every question an audit asks, and what it could not ask."
     cells: pd.DataFrame       # cell_id, arm, operator, matching, dose, repeat, seed
     variants: pd.DataFrame    # variant_id, side, parent_id, string, positions, letters; row number = reference in `edits`
@@ -245,7 +246,15 @@ class Plan:
         return content_hash(self.schema_version, self.design.model_dump(), vars(self.reading), "\n".join(self.variants["string"]),
                             self.pairs[["pair_id", "drug_id", "target_id", "smiles", "sequence"]], self.edits)
 
-    def __repr__(self) -> str:
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        asked = self.cells.assign(asked=self.cells["cell_id"].map(self.edits["cell_id"].value_counts()).fillna(0).astype(int))
+        conditions = asked.groupby(["arm", "operator", "matching", "dose"], sort=False, as_index=False).agg(
+            draws=("cell_id", "size"), predictions=("asked", "sum"))
+        why = [c for c in ("operator", "matching", "dose", "reason") if c in self.unauditable]
+        refused = self.unauditable.groupby(why, sort=False, as_index=False)["pairs"].sum()
+        return {"What is asked": conditions, "What could not be asked, in pairs": refused}
+
+    def _line(self) -> str:
         targets = self.variants["side"].eq("target").sum()
         return (f"Plan: {len(self.pairs):,} pairs, {len(self.cells):,} cells, {len(self.edits):,} predictions asked, "
                 f"{targets:,} distinct targets, {self.unauditable['target_id'].nunique():,} targets with something not auditable")

@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['MECHANISTIC', 'CONTROL', 'INK', 'MUTED', 'GRID', 'PAPER', 'CSS_NAMES', 'STYLE', 'FONTS', 'SCORE_LABELS', 'REFERENCES',
-           'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'brief', 'dose_order', 'percent', 'dose_name',
-           'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'controls_table', 'controls_figure', 'love',
-           'dose_response', 'arm_distributions', 'target_ranking', 'overview']
+           'LOOKS', 'Chart', 'browser_fonts', 'canvas', 'to_svg', 'draw_atoms', 'brief', 'dose_order', 'percent',
+           'dose_name', 'looks', 'score_rows', 'value_text', 'forest', 'model_forest', 'controls_table',
+           'controls_figure', 'love', 'dose_response', 'arm_distributions', 'target_ranking', 'overview']
 
-# %% ../nbs/18_plots.ipynb #d6c7e55e
+# %% ../nbs/18_plots.ipynb #9a84b02f
 import html
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -24,6 +24,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from .balance import IMBALANCE
+from .chemistry import molecule
 from .core import content_hash
 
 # %% ../nbs/18_plots.ipynb #718ab0c7
@@ -87,6 +88,30 @@ def to_svg(chart: Chart) -> str: # one <svg> element
     text = re.sub(r"(font: [^;\"]*?)'DejaVu Sans'[^;\"]*", rf"\g<1>{FONTS}", text)
     label = f'<svg role="img" aria-label="{html.escape(chart.alt)}"'
     return re.sub(r'<svg(?: width="[^"]*"| height="[^"]*")*', lambda _: label, text, count=1).strip()
+
+# %% ../nbs/18_plots.ipynb #cea0a624
+def draw_atoms(smiles: str,
+               colours: Mapping[int, tuple[float, ...]], # atom (0-based, as in the text) → red, green, blue and, if wanted, opacity; 0 to 1
+               notes: Mapping[int, str] | None = None,   # atom → what is written beside it
+               width: int = 360, height: int = 240,      # pixels
+               title: str = "",                          # below the molecule
+               alt: str = "",                            # its description; "": the title
+              ) -> str:                                  # one <svg> element
+    "A drug with some atoms coloured. Raises `InputError` for a SMILES that is no molecule."
+    from rdkit import Chem
+    from rdkit.Chem.Draw import rdMolDraw2D
+    drawn = Chem.Mol(molecule(smiles))
+    for atom, note in (notes or {}).items(): drawn.GetAtomWithIdx(int(atom)).SetProp("atomNote", note)
+    tool = rdMolDraw2D.MolDraw2DSVG(width, height)
+    tool.drawOptions().highlightRadius = 0.38
+    tool.drawOptions().useBWAtomPalette()
+    rdMolDraw2D.PrepareAndDrawMolecule(tool, drawn, legend=title, highlightAtoms=list(map(int, colours)), highlightBonds=[],
+                                       highlightAtomColors={int(a): tuple(c) for a, c in colours.items()})
+    tool.FinishDrawing()
+    text = tool.GetDrawingText()
+    for colour, css, own in (("#000000", "ink", INK), ("#FFFFFF", "paper", PAPER)): text = re.sub(rf"{colour}\b", f"var(--{css}, {own})", text)
+    label = html.escape(alt or title or "A molecule")
+    return text[text.index("<svg"):].replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
 
 # %% ../nbs/18_plots.ipynb #86243075
 def brief(name: object, length: int = 26) -> str: # at most `length` characters

@@ -13,7 +13,7 @@ __all__ = ['SEGMENTS', 'SEGMENT_OF', 'TABLE_COLUMNS', 'COVERAGE_COLUMNS', 'OTHER
            'wanted_domain', 'choose', 'status_of', 'missing_segments', 'describe', 'describe_absence', 'check_targets',
            'names_of', 'rows_named', 'domains_by_sequence', 'KlifsPocket']
 
-# %% ../nbs/05_priors.ipynb #79b87799
+# %% ../nbs/05_priors.ipynb #0e9db808
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .core import AMINO_ACIDS, PROTEIN, Alphabet, InputError, Problem, blosum62, content_hash
+from .display import Shown, counted
 from .sources import canonical_sequences, klifs_kinases, klifs_structures
 
 # %% ../nbs/05_priors.ipynb #ff329d09
@@ -69,7 +70,7 @@ def _malformed(prior: "Prior") -> list[Problem]:
         problems += _bad_positions(frame, where) or _repeated(frame, where)
     return problems
 
-# %% ../nbs/05_priors.ipynb #cca42ebb
+# %% ../nbs/05_priors.ipynb #11a01ffb
 def _outside(prior: "Prior", length: dict[str, int]) -> list[Problem]:
     "A problem for every unknown target and every position beyond its sequence."
     problems = []
@@ -81,9 +82,9 @@ def _outside(prior: "Prior", length: dict[str, int]) -> list[Problem]:
                      for t, p in zip(beyond.target_id, beyond.position, strict=True)]
     return problems
 
-# %% ../nbs/05_priors.ipynb #0a7e31a9
-@dataclass(frozen=True)
-class Prior:
+# %% ../nbs/05_priors.ipynb #3dcc2913
+@dataclass(frozen=True, repr=False)
+class Prior(Shown):
     "Residues that should matter, per target and where wanted per drug; raises InputError for malformed tables."
     name: str
     table: pd.DataFrame # target_id, drug_id (None = every drug), position (0-based), label, segment, source
@@ -119,10 +120,8 @@ class Prior:
                                       "Annotate these very sequences, or pass the sequences that the positions count")
         return self
 
-    def _repr_html_(self) -> str:
-        status = self.coverage.status.value_counts().rename_axis("status").reset_index(name="targets")
-        return (f"<p><b>Prior {self.name}</b>: {len(self.table):,} residues on {len(self.positions):,} targets</p>"
-                + status.to_html(index=False, border=0))
+    def _line(self) -> str: return f"Prior {self.name}: {len(self.table):,} residues on {len(self.positions):,} targets"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Targets by what was found": counted(self.coverage["status"], "status", "targets")}
 
 # %% ../nbs/05_priors.ipynb #d104d1f7
 RESIDUE = re.compile(r"([A-Z])(\d+)")

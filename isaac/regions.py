@@ -21,6 +21,7 @@ import pandas as pd
 from .contacts import PAIR, contact_pairs
 from .core import InputError, Problem, hash64, random_bits, stream_key
 from .datasets import DTIDataset
+from .display import Shown
 from .engine import Responses, respond
 from .inference import adjusted, bootstrap, bootstrap_error, score_interval, two_sided
 from .modes import MODES
@@ -188,8 +189,8 @@ def aligned_drugs(pairs: pd.DataFrame, contacts: Mapping[tuple, np.ndarray],
 CONTACT_DESIGN = Design(operators=("substitute", "mask"), matchings=("uniform", "composition"), doses=("100%",), repeats=3,
                         intervention_seeds=1, min_prior=1)
 
-@dataclass(frozen=True, eq=False)
-class RegionAudit:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegionAudit(Shown):
     "What comparisons within the pocket say of a model."
     scores: pd.DataFrame    # as from `region_scores`
     pairs: pd.DataFrame     # one row per comparison: drug_id, target, kind, region, residues, base, affinity, moves_own, moves_other
@@ -201,7 +202,13 @@ class RegionAudit:
         "The frames by name."
         return {name: getattr(self, name) for name in ("scores", "pairs", "unasked")}
 
-    def _repr_html_(self) -> str: return self.scores.round(3).to_html(index=False, border=0)
+    @property
+    def headline(self) -> pd.DataFrame:
+        "The scores without what is the same everywhere or only describes."
+        return self.scores.drop(columns=["dose", "moves_own", "moves_other", "dominance", "falls_own", "falls_other", "status"])
+
+    def _line(self) -> str: return f"RegionAudit: {len(self.pairs):,} comparisons within the pocket; {self.unasked['comparisons'].sum():,} not asked"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"RS, 0.5 where it matters no more than the rest": self.headline, "Not asked": self.unasked}
 
 # %% ../nbs/22i_regions.ipynb #a9234545
 def _comparison_table(plan: Plan, responses: Responses) -> pd.DataFrame:

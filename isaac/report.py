@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['FRAMES', 'PARTS', 'EDITED', 'CONTROLS', 'DOSE', 'HEADLINE_NOTE', 'READING', 'TERMS', 'PLACE', 'CALIBRATED_HEADS',
-           'SPECIFIC_HEADS', 'NECESSITY', 'MASKED', 'STRANGENESS', 'COMPARED', 'checked_frames', 'number',
-           'significant', 'span', 'Table', 'as_table', 'lead_sentence', 'lead_meaning', 'lead_scale', 'output_unit',
-           'facts', 'headline', 'score_tables', 'common_reason', 'refusals', 'Drawing', 'drawings', 'test_table',
-           'verdict_table', 'flat', 'provenance', 'terms', 'render_report', 'sorting_script', 'write_report',
-           'render_comparison', 'write_comparison']
+           'SPECIFIC_HEADS', 'NECESSITY', 'MASKED', 'STRANGENESS', 'COMPARED', 'checked_frames', 'Table', 'as_table',
+           'lead_sentence', 'lead_meaning', 'lead_scale', 'output_unit', 'facts', 'headline', 'score_tables',
+           'common_reason', 'refusals', 'Drawing', 'drawings', 'test_table', 'verdict_table', 'flat', 'provenance',
+           'terms', 'render_report', 'page_of', 'sorting_script', 'write_report', 'render_comparison',
+           'write_comparison']
 
 # %% ../nbs/19_report.ipynb #fd4bef16
 import re
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .core import InputError, Problem, write_text
+from .display import as_text, number, significant, span
 from isaac.plots import (
     SCORE_LABELS,
     Chart,
@@ -63,29 +64,6 @@ def checked_frames(**frames: pd.DataFrame) -> dict[str, pd.DataFrame]: # with st
     if missing: raise InputError("The report's frames are incomplete", missing, "Pass the frames of an `AuditResult` as they are")
     return {name: f.assign(dose=f["dose"].astype(str)) if "dose" in f else f for name, f in frames.items()}
 
-# %% ../nbs/19_report.ipynb #4e6cf468
-def number(value: object,   # a number, text, or nothing
-           digits: int = 3, # after the point, for fractions
-          ) -> str:         # "0.714", "4,509", "−0.31", "–"
-    "One value as a person reads it."
-    if isinstance(value, (bool, np.bool_, str)): return str(value)
-    if value is None or pd.isna(value): return "–"
-    if not np.isfinite(value): return "∞" if value > 0 else "−∞"
-    if float(value).is_integer() and not isinstance(value, (float, np.floating)): return f"{value:,}".replace("-", "−")
-    text = f"{value:,.{digits}f}"
-    if float(text.replace(",", "")) == 0 and value != 0: text = f"{value:.1e}"
-    return text.replace("-", "−")
-
-# %% ../nbs/19_report.ipynb #8f49fe17
-def significant(value: object) -> str: # "0.000271"
-    "A magnitude with three significant digits, for quantities whose scale is the model's."
-    if value is None or pd.isna(value) or not np.isfinite(value) or abs(value) >= 1000: return number(value, 0)
-    return f"{value:#.3g}".replace("-", "−")
-
-def span(low: float, high: float) -> str: # "0.690 to 0.731", "–" without an interval
-    "An interval as a person reads it."
-    return "–" if pd.isna(low) or pd.isna(high) else f"{number(float(low))} to {number(float(high))}"
-
 # %% ../nbs/19_report.ipynb #e5c62d47
 @dataclass(frozen=True)
 class Table:
@@ -104,8 +82,9 @@ def as_table(frame: pd.DataFrame,      # what to print
     "A frame as a table."
     if len(frame) == 0: return None
     is_number = [frame[c].dtype.kind in "iuf" or c in ("interval", "result") for c in headings]
-    as_text = [significant if c in magnitudes else number for c in headings]
-    cells = lambda part: [[f(v) for f, v in zip(as_text, row, strict=True)] for row in part[list(headings)].astype(object).itertuples(index=False)]
+    text = lambda value, column: significant(value) if column in magnitudes else as_text(value, column)
+    rows = lambda part: part[list(headings)].astype(object).itertuples(index=False)
+    cells = lambda part: [[text(*cell) for cell in zip(row, headings, strict=True)] for row in rows(part)]
     groups = [("", cells(frame))] if by is None else [(str(name), cells(part)) for name, part in frame.groupby(by, sort=False)]
     return Table(caption, list(zip(headings.values(), is_number, strict=True)), groups)
 
@@ -402,10 +381,10 @@ def render_report(scores: pd.DataFrame,      # one row per condition and score; 
     frames = checked_frames(scores=scores, arms=arms, targets=targets, residues=residues, unauditable=unauditable, balance=balance,
                             tests=tests, verdicts=verdicts, manifold=manifold, calibrated=calibrated, specific=specific, sufficiency=sufficiency)
     manifest = {"isaac": "", "warnings": [], "data": {}, "config": {}} | manifest
-    return _rendered("report", _content(frames, manifest, title))
+    return page_of("report", _content(frames, manifest, title))
 
-def _rendered(template: str, content: dict) -> str:
-    "A template of the package, filled in."
+def page_of(template: str, content: dict) -> str: # `template`: its name, without the endings
+    "A template of the package, filled in; names are escaped, and every page has the one script that sorts its tables."
     from jinja2 import Environment, PackageLoader, StrictUndefined
     environment = Environment(loader=PackageLoader("isaac"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(f"{template}.html.jinja").render(content | sorting_script())
@@ -517,7 +496,7 @@ def render_comparison(title: str,                       # of the page
     printed = [(f"t-{i}", as_table(frame, {c: str(c) for c in frame}, caption)) for i, (caption, frame) in enumerate(tables.items())]
     shown = [*figures, forest_of_models]
     contents = [("results", "Results"), *((f.id, f.title) for f in shown), *([("runs", "Single audits")] if links else [])]
-    return _rendered("comparison", {"title": title, "summary": summary, "tables": printed, "contents": contents, "figures": shown,
+    return page_of("comparison", {"title": title, "summary": summary, "tables": printed, "contents": contents, "figures": shown,
                                     "links": list(links.items()), "isaac": __version__})
 
 # %% ../nbs/19_report.ipynb #122dfb1b

@@ -27,6 +27,7 @@ import pandas as pd
 
 from .core import InputError, IsaacError, Problem
 from .datasets import MOLAR, PAIR_COLUMNS, DTIDataset, assemble, each_distinct, p_scale, pair_problems, reject, sequence_problem, smiles_problem
+from .display import Shown
 
 # %% ../nbs/04_tables.ipynb #57c3e641
 MEASURES = ("Kd", "Ki", "IC50", "EC50")
@@ -575,8 +576,8 @@ def read_dataset(path: str | Path,             # .csv, .tsv, .txt (perhaps .gz),
     return assemble(settle(pairs.usable, duplicates), name or pairs.name.split(".")[0], pairs.scale, threshold)
 
 # %% ../nbs/04_tables.ipynb #8432ef36
-@dataclass(frozen=True, eq=False)
-class Preview:
+@dataclass(frozen=True, eq=False, repr=False)
+class Preview(Shown):
     "What a file looks like, once read."
     name: str                    # of the file
     complete: bool               # the whole file was read, not only its first rows
@@ -587,6 +588,13 @@ class Preview:
     problems: tuple[Problem, ...] # what would end a reading of the file
     counts: pd.DataFrame         # what, count
     distributions: pd.DataFrame  # of, minimum, 25 %, median, 75 %, maximum
+
+    def _line(self) -> str:
+        said = [f"{len(self.problems):,} problems" if self.problems else "no problems", *self.doubts]
+        return f"{self.name}: {'; '.join(said)}"
+
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {"Read as": pd.DataFrame({"note": self.notes}), "Counts": self.counts, "Distributions": self.distributions, "Problems": self.table}
 
     @property
     def table(self) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 const last = Number.POSITIVE_INFINITY;
 const amount = text => {
   const plain = text.replaceAll("−", "-").replaceAll(",", "").trim();
+  if (plain.startsWith("<")) return 0.999 * parseFloat(plain.slice(1));
   return /^[-+]?∞/.test(plain) ? (plain.startsWith("-") ? -Number.MAX_VALUE : Number.MAX_VALUE) : parseFloat(plain);
 };
 const cell = (row, column) => row.cells[column].textContent;
