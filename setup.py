@@ -33,7 +33,7 @@ setup(
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
     ],
     packages=find_packages(include=["isaac", "isaac.*"]),
-    package_data={"isaac": ["configs/**", "data/**", "templates/**"]},
+    package_data={"isaac": ["configs/**", "data/**", "reference/**", "templates/**"]},
     include_package_data=False,
     install_requires=settings["requirements"].split(),
     extras_require=extras,

@@ -665,7 +665,7 @@ def show_preview(look, most: int = 100, err: bool = False) -> None: # a `Preview
     if len(look.problems) > most: typer.echo(f"… and {len(look.problems) - most:,} more: isaac validate --json lists all of them.", err=err)
     if not look.problems: typer.echo("No problems.", err=err)
 
-# %% ../nbs/23_cli.ipynb #8f65da6c
+# %% ../nbs/23_cli.ipynb #9c978c28
 Sample = Annotated[int | None, typer.Option(min=2, help="Ask of so many of these pairs, drawn at random.", show_default="all")]
 Draw = Annotated[int, typer.Option(help="Of everything that is drawn at random.")]
 Tables = Annotated[Path | None, typer.Option(help="Folder for tables and figure.", show_default="none written")]
@@ -798,7 +798,7 @@ def segments(model: Annotated[str, typer.Argument(metavar="MODEL", help="A check
     if out: _write(out, found.tables(), segment_figure(found.scores[found.scores["operator"].eq(design.operators[0])], model))
     show_regions(found, f"{model}: segments of the pocket by binding mode; RS 0.5 = no more than other segments", json)
 
-# %% ../nbs/23_cli.ipynb #7836f3d3
+# %% ../nbs/23_cli.ipynb #ff11003f
 @app.command()
 @reads_tables
 def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -925,7 +925,7 @@ def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkp
     for row in found.left_out.itertuples(): typer.echo(f"Not compared: {row.target_id}, {row.pairs:,} pairs: {row.reason}", err=True)
     for note in found.notes: typer.echo(f"Note: {note}.", err=True)
 
-# %% ../nbs/23_cli.ipynb #1dcb3a35
+# %% ../nbs/23_cli.ipynb #70d6e9c8
 DRUG_OPERATORS = ["mask", "swap", "delete", "exchange"]
 
 @app.command("drug-audit")
@@ -1108,20 +1108,36 @@ def comparison_json(comparison) -> dict[str, Any]: # a `Comparison`
     "The frames of a comparison by name."
     return comparison.frames()
 
-# %% ../nbs/23_cli.ipynb #89ab5234
+# %% ../nbs/23_cli.ipynb #035380b1
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Directories of finished audits or of studies.")],
             out: Annotated[Path | None, typer.Option(help="Directory for tables and report.", show_default="none written")] = None,
+            reference: Annotated[str | None, typer.Option(help="Place them among the models of a frozen study: davis, or a file that --freeze has "
+                                                               "written.", show_default="none")] = None,
+            freeze: Annotated[Path | None, typer.Option(help="Write them as such a file (.json), in place of comparing them.",
+                                                        show_default="not written")] = None,
             json: Json = False):
     """Compare audited models on the pairs that all of them can be asked about.
 
     Trainings of one model that differ in the seed are averaged, and count in its interval.
 
-    Example: [bold]isaac compare runs/audits/deepdta-seed0 runs/audits/tapb-conv-seed0[/]"""
+    Example: [bold]isaac compare runs/audits/deepdta-seed0 runs/audits/tapb-conv-seed0[/]
+
+    Example: [bold]isaac compare runs/audits/my-model --reference davis[/]
+
+    Example: [bold]isaac compare runs/davis --freeze davis.json[/]"""
+    from isaac import comparison as compared
     from isaac.audit import AuditResult
-    from isaac.comparison import compare as compare_audits
-    from isaac.studies import find_audits
-    comparison = compare_audits([AuditResult.load(folder) for folder in find_audits(runs)])
+    from isaac.core import InputError, Problem
+    from isaac.studies import find_audits, study_facts
+    beside = [Problem("option", name, str(value), "beside --freeze") for name, value in (("reference", reference), ("out", out)) if value]
+    if freeze and beside: raise InputError("Audits are frozen, or compared", beside, "Freeze them first")
+    results = [AuditResult.load(folder) for folder in find_audits(runs)]
+    if freeze:
+        frozen = compared.freeze(results, freeze, **(study_facts(runs[0]) if len(runs) == 1 else {}))
+        if json: return print_json({"written": freeze, "models": frozen.found.models, "pairs": frozen.found.pairs})
+        return typer.echo(f"{frozen}\nWritten: {freeze}")
+    comparison = compared.compare(results, reference=reference)
     written = [*comparison.save(out), comparison.to_html(out / "report.html")] if out else []
     if json: return print_json(comparison_json(comparison) | {"written": written})
     print_comparison(comparison)
@@ -1157,7 +1173,7 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The director
     if json: return print_json({"reports": reports})
     for path in reports: typer.echo(f"Report: {path}")
 
-# %% ../nbs/23_cli.ipynb #f19b0002
+# %% ../nbs/23_cli.ipynb #a613ba8f
 @app.command()
 def publish(run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished audit.")],
             directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; new, or empty.")], json: Json = False):

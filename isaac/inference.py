@@ -271,7 +271,7 @@ def adjusted(p: np.ndarray, # p values of one declared family, NaN where there w
     if known.any(): q[known] = false_discovery_control(p[known])
     return holm, q
 
-# %% ../nbs/16_inference.ipynb #539404bf
+# %% ../nbs/16_inference.ipynb #93860b6e
 def differences(names: Sequence[str],    # models
                 value: np.ndarray,       # estimates, means over training seeds, shape (models,)
                 draws: np.ndarray,       # their bootstrap values on the same worlds, shape (models, draws)
@@ -279,10 +279,12 @@ def differences(names: Sequence[str],    # models
                 seeds: Sequence[int],    # training seeds of each model
                 level: float = 0.95,     # of the intervals; the joint ones hold together with this probability
                 margin: float | None = None, # adds an equivalence test: differences within ± margin are of no consequence
+                asked: int | None = None, # of the first so many models only, with each other and with all that follow; None: of all
                ) -> pd.DataFrame:        # one row per pair of models: model minus other
-    "All pairwise differences: intervals one at a time and simultaneous (Bonferroni), p, Holm's p, and p of equivalence if a margin is given."
+    "Pairwise differences: intervals one at a time and simultaneous (Bonferroni), p, Holm's p, and p of equivalence if a margin is given."
     value, draws, se_seeds, seeds = map(np.asarray, (value, draws, se_seeds, seeds))
-    a, b = np.array(list(combinations(range(len(names)), 2)), dtype=int).reshape(-1, 2).T
+    couples = [(i, j) for i, j in combinations(range(len(names)), 2) if asked is None or i < asked]
+    a, b = np.array(couples, dtype=int).reshape(-1, 2).T
     with np.errstate(invalid="ignore"): gap, se_pairs = value[a] - value[b], bootstrap_error(draws[a] - draws[b])
     both, counts = np.column_stack([se_seeds[a], se_seeds[b]]), np.column_stack([seeds[a], seeds[b]])
     se, degrees = combined_error(se_pairs, both, counts)

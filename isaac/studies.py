@@ -8,7 +8,7 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'architecture', 'checked_settings', 'SplitChoice', 'ModelChoice', 'StudyConfig', 'study_names', 'load_study',
            'Checkpoint', 'load_checkpoint', 'provenance_differences', 'kept_checkpoint', 'obtain_checkpoint',
            'audited_part', 'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study',
-           'find_audits', 'remake_reports', 'untrained_null']
+           'find_audits', 'remake_reports', 'study_facts', 'audit_command', 'untrained_null']
 
 # %% ../nbs/22_studies.ipynb #9429f6da
 import inspect
@@ -493,6 +493,26 @@ def remake_reports(run: str | Path, # directory of a study or of an audit
     truth = pd.read_csv(run / "truth.csv") if (run / "truth.csv").is_file() else None
     _write_report(run, title, named, compare(list(audits.values()), accuracy=truth is None) if len(audits) > 1 else None, truth)
     return reports
+
+# %% ../nbs/22_studies.ipynb #250e25ee
+def study_facts(run: str | Path, # directory of a study
+               ) -> dict[str, str]: # title, command, audit: as for `isaac.comparison.freeze`; none for a directory that is no study
+    "What to say of a finished study when it is frozen."
+    if not (Path(run) / "study.json").is_file(): return {}
+    config = validated(StudyConfig, **read_json(Path(run) / "study.json")["config"])
+    found = {"command": next((f"isaac study {name}" for name in study_names() if load_study(name) == config), ""), "audit": audit_command(config)}
+    return {"title": config.title} | {what: text for what, text in found.items() if text}
+
+def audit_command(config: StudyConfig) -> str:
+    "What asks another model as this study does, on the command line; nothing where its options cannot say that."
+    a, sayable = config.audit, ("operators", "matchings", "doses", "repeats", "intervention_seeds", "primary")
+    published = config.dataset == DatasetChoice(name=config.dataset.name) and config.dataset.name in ("davis", "kiba")
+    as_usual = config.split == SplitChoice() and config.prior == PriorChoice() and a == AuditConfig(**{name: getattr(a, name) for name in sayable})
+    if not published or not as_usual: return ""
+    listed = {"operators": a.operators, "matchings": a.matchings, "doses": a.doses}
+    options = {name: ",".join(map(str, values)) for name, values in listed.items()} | {"repeats": a.repeats, "seeds": a.intervention_seeds}
+    options["primary"] = "/".join(map(str, condition_of(a.endpoint))) + f"/{a.endpoint.score}"
+    return " ".join(["isaac audit MODEL --dataset", config.dataset.name, "--pairs test", *(f"--{name} {value}" for name, value in options.items())])
 
 # %% ../nbs/22_studies.ipynb #54accdd5
 def untrained_null(model: TwoTowerModel | type[TwoTowerModel], # an example, or a class for its default settings
