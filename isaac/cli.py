@@ -67,7 +67,7 @@ class Commands(TyperGroup):
             typer.echo(last_words(error), err=True)
             raise typer.Exit(code) from None
 
-# %% ../nbs/23_cli.ipynb #89ee7bf8
+# %% ../nbs/23_cli.ipynb #a0306a2f
 def print_table(frame, # pandas DataFrame
                 title: str = "",
                 err: bool = False, # on standard error
@@ -79,7 +79,7 @@ def print_table(frame, # pandas DataFrame
     from rich.text import Text
     number = {c: frame[c].dtype.kind in "if" for c in frame}
     table = Table(box=box.SIMPLE, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
-    for column, right in number.items(): table.add_column(str(column), justify="right" if right else "left", overflow="fold")
+    for column, right in number.items(): table.add_column(Text(str(column)), justify="right" if right else "left", overflow="fold")
     shown = lambda v: "–" if v != v else f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
     for row in frame.astype(object).itertuples(index=False): table.add_row(*(Text(shown(v)) for v in row))
     if title: typer.echo(title, err=err) # apart from the table, to whose width it would be broken

@@ -346,36 +346,52 @@ def compare(results: Audits,       # audits, or for each model those of its trai
     return Comparison(_model_frame(scores, recorded, endpoint), scores.assign(support="common"), gaps, apart, _range_frame(scores, auroc, endpoint),
                       variance, found.reliability, runs.astype({"seed": "Int64"}), endpoint, level, note)
 
-# %% ../nbs/20a_comparison.ipynb #4789891f
+# %% ../nbs/20a_comparison.ipynb #c28e9650
 def _plus_minus(mean: float, sd: float) -> str: # "0.950 ± 0.003"
     return "–" if np.isnan(mean) else f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
 
-def _from_to(value: float, low: float, high: float, status: str) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
+def _from_to(value: float, low: float, high: float, status: str, digits: int = 2) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
     if status != "ok" or np.isnan(value): return "–"
-    value, low, high = (f"{round(x, 2) + 0.0:.2f}" for x in (value, low, high)) # no "-0.00"
+    value, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high)) # no "-0.00"
     return value if low == "nan" else f"{value} ({low} to {high})"
 
-# %% ../nbs/20a_comparison.ipynb #9d5551bb
+def _p(value: float) -> str: return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+# %% ../nbs/20a_comparison.ipynb #28487fa3
 @patch_to(Comparison)
 def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of text
     "What people read first."
-    level, models, gap = f"{self.level:.0%} interval", self.models, self.differences[_at(self.differences, self.endpoint)]
+    level, models, score = f"{self.level:.0%} interval", self.models, self.endpoint.score
     accuracy = models[["model", "seeds"]].assign(**{m.upper(): list(map(_plus_minus, models[m], models[f"{m}_sd"])) for m in METRICS})
+    shown = dict.fromkeys(("RS", score), with_interval) | dict.fromkeys([x for x in ("log_odds", "C_sep", "OVL") if x != score], _from_to)
     reliance = models[["model"]].assign(**{
-        name: [shown(*row) for row in models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)]
-        for name, shown in (("RS", with_interval), ("log_odds", _from_to), ("C_sep", _from_to), ("OVL", _from_to))})
-    text = list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"]))
-    wide = gap.assign(text=text).pivot(index=["model", "other"], columns="score", values="text")
-    auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("AUROC")
-    between = wide.join(auroc).reset_index()
-    everywhere = self.scores[self.scores["score"].eq("RS")].pivot(index=KEYS, columns="model", values="value")
-    order = self.relative_range[[*KEYS, "RS"]].rename(columns={"RS": "(max − min)/min"})
-    everywhere = order.merge(everywhere.round(3).reset_index())
-    everywhere = everywhere[[*everywhere.columns.drop("(max − min)/min"), "(max − min)/min"]].round(3)
-    found = {"Accuracy on the test part, mean ± sd over training seeds": accuracy, f"Reliance on the prior ({level})": reliance,
-             f"Model minus other ({level})": between.rename(columns={"log_odds": "Δ log odds", "RS": "Δ RS", "AUROC": "Δ AUROC"}),
-             "RS under every condition": everywhere, **self._more_tables()}
-    return {title: table.rename_axis(columns=None).rename(columns={"log_odds": "log odds"}) for title, table in found.items() if len(table)}
+        name: [form(*row) for row in models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)] for name, form in shown.items()})
+    if models["pairs"].nunique() > 1: reliance["pairs"] = models["pairs"]
+    found = {"Accuracy on the test part, mean ± sd over training seeds": accuracy,
+             f"Reliance on the prior ({level}); primary: {score}, the rest exploratory": reliance,
+             f"Model minus other ({level}); " + (f"primary: Δ {score}, the rest exploratory" if score in COMPARED else "exploratory"): self._gaps(),
+             "RS under every condition": self._everywhere(), **{f"{title}; exploratory": t for title, t in self._more_tables().items()}}
+    spoken = lambda text: str(text).replace("log_odds", "log odds")
+    return {spoken(title): table.rename_axis(columns=None).rename(columns=spoken) for title, table in found.items() if len(table)}
+
+# %% ../nbs/20a_comparison.ipynb #74c30d7d
+@patch_to(Comparison)
+def _gaps(self: Comparison) -> pd.DataFrame:
+    "Every difference at the primary condition as text, and Holm's p of the primary score, or of RS where that is not compared."
+    gap, tested = self.differences[_at(self.differences, self.endpoint)], self.endpoint.score if self.endpoint.score in COMPARED else "RS"
+    digits = np.where(gap["score"].eq("RS"), 3, 2)
+    text = gap.assign(text=list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"], digits)))
+    wide = text.pivot(index=["model", "other"], columns="score", values="text").rename(columns=lambda name: f"Δ {name}")
+    p = gap[gap["score"].eq(tested)].set_index(["model", "other"])["p_holm"].map(_p).rename(f"p of Δ {tested} (Holm)")
+    auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("Δ AUROC")
+    return wide.join(p).join(auroc).reset_index()
+
+@patch_to(Comparison)
+def _everywhere(self: Comparison) -> pd.DataFrame:
+    "RS of every model under every condition, the primary one named."
+    rs, order = self.scores[self.scores["score"].eq("RS")], self.relative_range[[*KEYS, "RS", "endpoint"]].rename(columns={"RS": "(max − min)/min"})
+    wide = rs.pivot(index=KEYS, columns="model", values="value")[list(self.models["model"])]
+    return order[KEYS].merge(wide.reset_index()).merge(order).round(3)
 
 # %% ../nbs/20a_comparison.ipynb #f507b1ef
 @patch_to(Comparison)
