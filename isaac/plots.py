@@ -111,7 +111,7 @@ def draw_atoms(smiles: str,
     text = tool.GetDrawingText()
     for colour, css, own in (("#000000", "ink", INK), ("#FFFFFF", "paper", PAPER)): text = re.sub(rf"{colour}\b", f"var(--{css}, {own})", text)
     label = html.escape(alt or title or "A molecule")
-    return text[text.index("<svg"):].replace("<svg", f'<svg role="img" aria-label="{label}"', 1).strip()
+    return text[text.index("<svg"):].replace("<svg", f'<svg role="img" class="molecule" aria-label="{label}"', 1).strip()
 
 # %% ../nbs/18_plots.ipynb #86243075
 def brief(name: object, length: int = 26) -> str: # at most `length` characters
@@ -279,7 +279,7 @@ def forest(scores: pd.DataFrame, # score frame; see `score_rows`
     if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
     return _forest_chart(rows, score, _forest_alt(rows, score, level))
 
-# %% ../nbs/18_plots.ipynb #96197398
+# %% ../nbs/18_plots.ipynb #138fc7a4
 def model_forest(scores: pd.DataFrame, # score frame of several models; see `score_rows`
                  score: str = "RS",    # which score
                  level: float = 0.95,  # of the intervals in the frame
@@ -287,8 +287,9 @@ def model_forest(scores: pd.DataFrame, # score frame of several models; see `sco
     "Every model's score with its interval, panel by condition, the primary condition first."
     rows = score_rows(scores, score)
     if rows.empty: return _empty(f"There is no condition with a value of {score} to show.")
-    panel = [f"{brief(r.operator)} · {brief(r.matching)} · {dose_name(r.dose)}" for r in rows.itertuples()]
-    rows = rows.assign(panel=panel, label=[brief(m) for m in rows["model"]])
+    role = {"primary": "primary endpoint"}
+    panel = [f"{brief(r.operator)} · {brief(r.matching)} · {dose_name(r.dose)} · {role.get(r.endpoint, r.endpoint)}" for r in rows.itertuples()]
+    rows = rows.assign(panel=panel, label=[brief(m, 40) for m in rows["model"]])
     place = {p: i for i, p in enumerate(dict.fromkeys([*rows.loc[rows["endpoint"].eq("primary"), "panel"], *rows["panel"]]))}
     rows = rows.iloc[np.argsort(rows["panel"].map(place), kind="stable")].reset_index(drop=True)
     return _forest_chart(rows, score, _forest_alt(rows.assign(operator=rows["label"] + ", " + rows["operator"]), score, level))

@@ -10,7 +10,7 @@ __all__ = ['FRAMES', 'PARTS', 'EDITED', 'CONTROLS', 'DOSE', 'HEADLINE_NOTE', 'RE
            'terms', 'render_report', 'page_of', 'sorting_script', 'write_report', 'render_comparison',
            'write_comparison']
 
-# %% ../nbs/19_report.ipynb #fd4bef16
+# %% ../nbs/19_report.ipynb #9ddc1938
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Table:
     columns: list[tuple[str, bool]]            # heading, whether it holds numbers
     groups: list[tuple[str, list[list[str]]]]  # heading ("" = none), rows of cells
 
-# %% ../nbs/19_report.ipynb #77123a85
+# %% ../nbs/19_report.ipynb #ac6396a4
 def as_table(frame: pd.DataFrame,      # what to print
              headings: dict[str, str], # column → heading, in order
              caption: str,             # what the table holds
@@ -196,7 +196,7 @@ def headline(scores: pd.DataFrame, level: str = "95 %") -> Table | None:
     rows["own_pairs"] = rows["own_pairs"].astype("Int64")
     return as_table(rows, heads, "Reliance under every condition, on the pairs auditable in all of them (common support)", by="group")
 
-# %% ../nbs/19_report.ipynb #cba9bae8
+# %% ../nbs/19_report.ipynb #2002b2fd
 HEADLINE_NOTE = (
     "MC s.e.: Monte-Carlo standard error, the uncertainty that more random interventions would remove. C_sep: Hedges' g between the "
     "arms' |Δ|; 0 when they are alike. OVL: overlap of the arms' |Δ|; 1 when they are alike. Own support: every pair this one condition "
@@ -361,7 +361,7 @@ def terms(scores: pd.DataFrame) -> list[tuple[str, str]]: # term, meaning
     operators = [(f"Operator “{o}”", f"Residues are {EDITED[o]}.") for o in pd.unique(scores["operator"]) if o in EDITED]
     return TERMS + operators + [(f"Controls “{m}”", sentence(CONTROLS[m])) for m in pd.unique(scores["matching"]) if m in CONTROLS]
 
-# %% ../nbs/19_report.ipynb #1fe3c5a7
+# %% ../nbs/19_report.ipynb #c187e8b2
 def render_report(scores: pd.DataFrame,      # one row per condition and score; see `FRAMES` for columns
                   arms: pd.DataFrame,        # mean |Δ| per pair and arm, output units
                   targets: pd.DataFrame,     # per target at the primary condition, most reliant first
@@ -398,7 +398,7 @@ def sorting_script() -> dict: # the script, and its hash
     script = (files("isaac") / "templates" / "sort.js").read_text(encoding="utf-8")
     return {"script": Markup(script), "script_hash": Markup(f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}")}
 
-# %% ../nbs/19_report.ipynb #72dec48c
+# %% ../nbs/19_report.ipynb #95eab685
 PLACE = {"operator": "Operator", "matching": "Controls", "dose": DOSE}
 CALIBRATED_HEADS = PLACE | {"RS": "RS", "null_RS": "RS, untrained", "calibrated": "Calibrated RS", "interval": "interval", "networks": "Networks"}
 SPECIFIC_HEADS = PLACE | {"RS": "RS", "result": "RS_specific", "interval": "interval", "movement": "Share of all movement", "pairs": "Pairs"}
@@ -475,11 +475,19 @@ def write_report(path: str | Path, # where to
     "Render the report and write it, atomically."
     return write_text(path, render_report(**content))
 
-# %% ../nbs/19_report.ipynb #a9749045
-COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first. The mark is the mean over the "
+# %% ../nbs/19_report.ipynb #1236a1f4
+COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first, all others are exploratory. The mark is the mean over the "
             "training seeds, the bar its interval. Read models within a block: between blocks the question changes. Two bars may overlap "
             "although the models differ, because what pairs do to both models alike cancels in a difference; the table of differences "
             "counts that, these bars cannot.")
+
+def _compared_table(frame: pd.DataFrame, caption: str) -> Table | None:
+    "A table of a comparison; where rows say what they are, those of the primary endpoint come first and the rest are headed as exploratory."
+    if "endpoint" not in frame: return as_table(frame, {c: str(c) for c in frame}, caption)
+    primary = frame["endpoint"].eq("primary")
+    ranked = pd.concat([frame[primary], frame[~primary]])
+    ranked = ranked.assign(endpoint=ranked["endpoint"].map({"primary": "Primary endpoint"}).fillna("Exploratory"))
+    return as_table(ranked, {c: str(c) for c in frame if c != "endpoint"}, caption, by="endpoint")
 
 def render_comparison(title: str,                       # of the page
                       tables: Mapping[str, pd.DataFrame], # caption → table of text, in order
@@ -492,8 +500,8 @@ def render_comparison(title: str,                       # of the page
                      ) -> str:                          # one self-contained HTML page
     "The comparison of several models as HTML, in the form of the reports."
     from isaac import __version__
-    forest_of_models = Drawing("models", "Every model under every condition", model_forest(scores, score, level), COMPARED)
-    printed = [(f"t-{i}", as_table(frame, {c: str(c) for c in frame}, caption)) for i, (caption, frame) in enumerate(tables.items())]
+    forest_of_models = Drawing("models", "Every model under every condition", model_forest(scores, score, level), COMPARED, exploratory=False)
+    printed = [(f"t-{i}", _compared_table(frame, caption)) for i, (caption, frame) in enumerate(tables.items())]
     shown = [*figures, forest_of_models]
     contents = [("results", "Results"), *((f.id, f.title) for f in shown), *([("runs", "Single audits")] if links else [])]
     return page_of("comparison", {"title": title, "summary": summary, "tables": printed, "contents": contents, "figures": shown,
