@@ -8,7 +8,7 @@ __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 
            'identity', 'write_manifest', 'claim_directory', 'find_runs', 'PreparedAudit', 'versions', 'relevant_prior',
            'what_decides', 'configured', 'prepare', 'conclude', 'model_names', 'describe_model', 'audit']
 
-# %% ../nbs/20_audit.ipynb #fbd62d3d
+# %% ../nbs/20_audit.ipynb #8fef3927
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -169,7 +169,7 @@ def score_table(plan: Plan,               # the questions
     table = table.assign(endpoint=np.where(primary, "primary", "exploratory"))
     return table[["support", *KEYS, "score", "value", "low", "high", "mc_error", "pairs", "drugs", "sequences", "status", "endpoint"]]
 
-# %% ../nbs/20_audit.ipynb #d1cae9bf
+# %% ../nbs/20_audit.ipynb #d0ed90d9
 class Scored(Shown):
     "What has a `_name`, a table of scores, `_scores`, and a `config`."
     def scores(self, support: str | None = None) -> pd.DataFrame:
@@ -187,7 +187,7 @@ class Scored(Shown):
 
     def _line(self) -> str: return f"{type(self).__name__} of {self._name}: {self.summary()}"
 
-# %% ../nbs/20_audit.ipynb #277c421a
+# %% ../nbs/20_audit.ipynb #9599d122
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditResult(Scored):
     "An audit: what was asked, what was answered, and everything that follows."
@@ -563,7 +563,7 @@ def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
     if other: raise InputError(f"{directory} holds the audit of another model", other, "Choose another directory, or remove this one")
     return result
 
-# %% ../nbs/20_audit.ipynb #3037e1ff
+# %% ../nbs/20_audit.ipynb #499f1c67
 @dataclass(frozen=True, eq=False, repr=False)
 class PreparedAudit(Shown):
     "An audit that has not met its model."

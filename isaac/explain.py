@@ -7,7 +7,7 @@ __all__ = ['ATOM_TABLE', 'MOLECULE', 'ALONG', 'find_drug', 'find_target', 'atom_
            'Explanation', 'explain_pair', 'residue_figure', 'show_residues', 'explanation_html', 'read_explanation',
            'write_explanation', 'residues_in_structure', 'view_structure']
 
-# %% ../nbs/22e_explain.ipynb #295e0962
+# %% ../nbs/22e_explain.ipynb #cb907e8a
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,9 +103,9 @@ def atom_effects(model: Any,            # as for `audit`
     table = pd.DataFrame({"atom": range(len(atoms)), "symbol": [a.GetSymbol() for a in atoms]}).join(found, on="atom")
     return table.assign(edits=table["edits"].fillna(""))[ATOM_TABLE], prediction
 
-# %% ../nbs/22e_explain.ipynb #6a25714d
+# %% ../nbs/22e_explain.ipynb #4cd3845d
 def molecule_svg(smiles: str,
-                 change: Sequence[float],         # per heavy atom, units of the prediction; NaN stays white
+                 change: Sequence[float],         # per heavy atom, units of the prediction; NaN has no colour
                  numbered: int = 10,              # so many of the strongest atoms carry their number, from 1
                  size: tuple[int, int] = (620, 380), # pixels
                 ) -> str:                         # one <svg> element
@@ -120,7 +120,7 @@ def molecule_svg(smiles: str,
     return draw_atoms(smiles, colours, {i: str(i + 1) for i in strongest}, *size,
                       alt=f"The molecule, atoms shaded by what they do to the prediction. Strongest: {said}.")
 
-# %% ../nbs/22e_explain.ipynb #78f2c474
+# %% ../nbs/22e_explain.ipynb #b586327a
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Shown):
     "What a model says of one pair, and what would change that."
@@ -230,7 +230,7 @@ def _touched(contacts: Prior, drug: str, target: str) -> set[int] | None: # None
     own = contacts.table[contacts.table["drug_id"].eq(drug) & contacts.table["target_id"].eq(target)]["position"]
     return set(own) if len(own) else None
 
-# %% ../nbs/22e_explain.ipynb #b3ec29cb
+# %% ../nbs/22e_explain.ipynb #92957a2c
 def residue_figure(explanation: Explanation): # → an `isaac.plots.Chart`
     "The change of the prediction by every residue, the pocket marked."
     from isaac.plots import CONTROL, GRID, MECHANISTIC, MUTED, canvas
@@ -257,9 +257,10 @@ def show_residues(explanation: Explanation, n: int = 10) -> pd.DataFrame: # resi
              "touches": table["touches"].map(yes).fillna("not known")}
     return table[["residue", "change"]].assign(**words)
 
-# %% ../nbs/22e_explain.ipynb #74140992
+# %% ../nbs/22e_explain.ipynb #a9e22d3f
 MOLECULE = ("Each atom was exchanged, by itself, for the other elements its bonds allow. Orange: this lowers the prediction, so the model counts the "
-            "atom in favour of binding. Blue: it raises it. White: no effect, or no possible exchange. The strongest carry the table's number.")
+            "atom in favour of binding. Blue: it raises it. Without colour: no effect, or no possible exchange. The strongest carry the table's "
+            "number.")
 ALONG = "Each line is one residue edited by itself: up, the prediction rises without it; down, it falls."
 
 def _content(explanation: Explanation, n: int) -> dict:

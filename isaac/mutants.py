@@ -248,8 +248,8 @@ class MutantResult(Shown):
         from isaac.display import number, span
         rows = self.scores[["predictor", "measure", "value", "low", "high"]].itertuples(index=False)
         text = pd.DataFrame([(p, m, f"{number(v)} ({span(low, high)})" if np.isfinite(v) else "–") for p, m, v, low, high in rows])
-        return text.pivot(index=0, columns=1, values=2).reindex(index=text[0].unique(), columns=MEASURES).fillna("–").rename_axis(
-            index="predictor", columns=None)
+        table = text.pivot(index=0, columns=1, values=2).reindex(index=text[0].unique(), columns=MEASURES).astype(object)
+        return table.fillna("–").rename_axis(index="predictor", columns=None)
 
 # %% ../nbs/22d_mutants.ipynb #5274f6ee
 def mutants(model: Any,                        # a predictor, two-tower model or function, as for `audit`

@@ -1,12 +1,17 @@
 """The pages in a real browser: what Chromium runs, asks the network for, sorts, prints and refuses."""
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from test_report import HOSTILE, NAMES, make_content, make_extras
 
+from isaac.datasets import DTIDataset
+from isaac.explain import explain_pair, write_explanation
+from isaac.priors import prior_from_table
 from isaac.report import write_comparison, write_report
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -23,16 +28,30 @@ def browser():
         started.close()
 
 
+def explained(path: Path, drug: str, target: str) -> Path:
+    "A pair explained, by a model of nitrogens and of a few residues."
+    sequence = "".join(np.random.default_rng(0).choice(list("ACDEFGHIKLMNPQRSTVWY"), 240))
+    data = DTIDataset.from_frame(pd.DataFrame({"drug_id": [drug], "smiles": "CC(=O)Nc1ccc(O)cc1", "target_id": [target], "sequence": [sequence],
+                                               "affinity": [7.5]}))
+    pocket = prior_from_table(pd.DataFrame({"target_id": target, "position": range(40, 60), "segment": "GK", "label": [str(i) for i in range(20)]}),
+                              data.targets)
+    def model(smiles, sequences): return [5.0 + s.count("N") - s.count("O") / 4 + t[45:55].count("L") / 3 - t[200:210].count("X") / 9
+                                          for s, t in zip(smiles, sequences, strict=True)]
+    return write_explanation(explain_pair(model, drug, target, data, pocket), path)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    "A usual report, one with a script for every name, and a comparison of two models."
+    "A usual report, one with a script for every name, a comparison of two models, and two pairs explained."
     folder, hostile = tmp_path_factory.mktemp("pages"), make_content(HOSTILE) | make_extras(HOSTILE[1])
     two = make_content(models=("deepdta", HOSTILE[0]))["scores"]
     tables = {"Reliance": pd.DataFrame({"model": ["tapb", "deepdta", HOSTILE[1]], "RS": ["0.61 ± 0.01", "–", "0.70 ± 0.02"]})}
     return {"usual": write_report(folder / "usual.html", **make_content(NAMES), title="Usual"),
             "hostile": write_report(folder / "hostile.html", **hostile),
             "comparison": write_comparison(folder / "comparison.html", title=HOSTILE[0], tables=tables, scores=two, summary=HOSTILE[1],
-                                           links={HOSTILE[0]: "usual.html"})}
+                                           links={HOSTILE[0]: "usual.html"}),
+            "pair": explained(folder / "pair.html", "paracetamol", "KINASE"),
+            "hostile pair": explained(folder / "hostile-pair.html", *HOSTILE[:2])}
 
 
 @pytest.fixture
@@ -67,27 +86,31 @@ def column(page, table: str, n: int) -> list[str]:
 def heading(page, table: str, n: int): return page.locator(f"table:has(#{table}) thead th").nth(n)
 
 
-@pytest.mark.parametrize("name", ["usual", "hostile", "comparison"])
+FIGURES = {"usual": 5, "hostile": 5, "comparison": 1, "pair": 2, "hostile pair": 2} # page → at least so many
+
+@pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_opens_silently_and_shows_every_figure(visit, name, scheme):
     page = visit(name, color_scheme=scheme)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     assert page.heard == []
     boxes = page.eval_on_selector_all("figure svg", "all => all.map(s => [s.getBoundingClientRect(), s.querySelectorAll('path, use, text').length])")
-    assert len(boxes) >= (1 if name == "comparison" else 5)
+    assert len(boxes) >= FIGURES[name]
     assert all(box["width"] > 300 and box["height"] > 80 and marks > 5 for box, marks in boxes)
     assert page.eval_on_selector_all("img, image", "all => all.filter(i => i.tagName === 'IMG' && !i.naturalWidth).length") == 0
 
 
-def test_names_are_inert(visit):
-    page = visit("hostile")
+@pytest.mark.parametrize("name", ["hostile", "hostile pair"])
+def test_names_are_inert(visit, name):
+    page = visit(name)
     assert page.evaluate("document.scripts.length") == 1 and page.evaluate("document.querySelectorAll('img, [onerror]').length") == 0
-    shown = page.inner_text("main")
+    shown = page.inner_text("body")
     assert HOSTILE[0] in shown and HOSTILE[1] in shown and page.heard == []
 
 
-def test_the_browser_itself_refuses_a_script_that_is_not_the_page_s(visit):
-    page = visit("usual")
+@pytest.mark.parametrize("name", ["usual", "pair"])
+def test_the_browser_itself_refuses_a_script_that_is_not_the_page_s(visit, name):
+    page = visit(name)
     page.evaluate("""() => { const s = document.createElement("script"); s.textContent = "window.ran = 1"; document.body.append(s);
         document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.ran = 2'>") }""")
     page.wait_for_timeout(200)
@@ -132,14 +155,16 @@ def test_groups_of_rows_stay_together(visit):
         assert groups() == before
 
 
-def test_reads_without_scripts(visit):
-    page = visit("usual", java_script_enabled=False)
+@pytest.mark.parametrize("name, tables", [("usual", 6), ("pair", 2)])
+def test_reads_without_scripts(visit, name, tables):
+    page = visit(name, java_script_enabled=False)
     assert page.heard == [] and page.get_by_role("button").count() == 0
-    assert page.locator("table").count() > 5 and page.locator(".sorting").is_hidden()
+    assert page.locator("table").count() >= tables and page.locator(".sorting").is_hidden()
 
 
-def test_prints(visit):
-    page = visit("usual")
+@pytest.mark.parametrize("name", ["usual", "pair"])
+def test_prints(visit, name):
+    page = visit(name)
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden() and page.locator("figure svg").first.is_visible()
     ink, paper = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.documentElement).backgroundColor]")
@@ -150,8 +175,9 @@ def test_prints(visit):
     assert printed.startswith(b"%PDF") and len(printed) > 20_000
 
 
-def test_fits_a_phone(visit):
-    page = visit("hostile", viewport={"width": 390, "height": 844})
+@pytest.mark.parametrize("name", ["hostile", "hostile pair"])
+def test_fits_a_phone(visit, name):
+    page = visit(name, viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 391
 
 
@@ -163,8 +189,31 @@ def test_contrast_is_enough(visit):
         let ground = e; while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
         const [a, b] = [getComputedStyle(e).color, getComputedStyle(ground).backgroundColor].map(of);
         return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) }"""
-    for scheme in ("light", "dark"):
-        page = visit("hostile", color_scheme=scheme)
-        for selector in ("h1", "h2", "p", "a", "td", "th", "caption", "figcaption", "dt", "small", "summary", ".warnings li", ".tag", "thead button"):
+    everywhere = ("h1", "h2", "p", "a", "td", "th", "caption", "figcaption", "thead button")
+    own = {"hostile": ("dt", "small", "summary", ".warnings li", ".tag"), "pair": (".lead", "li", ".kind")}
+    for scheme, name in product(("light", "dark"), own):
+        page = visit(name, color_scheme=scheme)
+        for selector in everywhere + own[name]:
             ratio = page.locator(selector).first.evaluate(luminance)
-            assert ratio >= 4.5, (scheme, selector, ratio)
+            assert ratio >= 4.5, (name, scheme, selector, ratio)
+
+
+def test_the_changes_of_a_pair_sort_and_have_units(visit):
+    page = visit("pair")
+    caption = page.locator("caption[id^=residue-table]").get_attribute("id")
+    assert [heading(page, caption, n).inner_text() for n in (0, 1)] == ["Residue", "Change (affinity)"]
+    before = column(page, caption, 1)
+    heading(page, caption, 1).get_by_role("button").click()
+    after = column(page, caption, 1)
+    assert sorted(before) == sorted(after) and after == sorted(after, key=lambda text: float(text.replace("−", "-")))
+
+
+def test_a_molecule_is_described_and_keeps_its_ink_at_night(visit):
+    page = visit("pair", color_scheme="dark")
+    molecule = page.locator("figure svg").first
+    assert "Strongest: N4" in molecule.get_attribute("aria-label")
+    assert molecule.locator("path.bond-0").first.evaluate("e => getComputedStyle(e).stroke") == "rgb(228, 232, 236)"
+
+
+def test_what_is_below_a_bound_sorts_below_it(visit):
+    assert visit("usual").evaluate("[amount('<0.001') < amount('0.001'), amount('<0.001') > 0, amount('−2.5') < amount('1,000')]") == [True] * 3
