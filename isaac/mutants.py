@@ -231,7 +231,7 @@ class MutantResult(Shown):
     notes: tuple[str, ...] # what a reader must know
 
     def _line(self) -> str:
-        return (f"MutantResult of {self.model}: {len(self.table):,} differences of {self.table['target_id'].nunique():,} mutants from their wild types; "
+        return (f"MutantResult of {self.model}: {len(self.table):,} differences of {self.table['target_id'].nunique():,} mutants from wild types; "
                 f"{self.left_out['pairs'].sum():,} pairs could not be compared")
 
     def _tables(self) -> dict[str, pd.DataFrame]:
