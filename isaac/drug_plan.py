@@ -6,11 +6,11 @@
 __all__ = ['DRUG_MATCHINGS', 'INSIDE', 'Match', 'DrugDesign', 'drug_reading', 'two_arms', 'matched_units', 'Step', 'draw_steps',
            'drug_cells', 'Draws', 'drug_draws', 'DrugPlan', 'assemble_drug_plan', 'drug_plan']
 
-# %% ../nbs/12e_drug_plan.ipynb #813ed507
+# %% ../nbs/12e_drug_plan.ipynb #cc3b95db
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from .core import InputError, Problem, random_bits, stream_key
 from .plan import Design, Dose, Plan, dose_size, variant_ids
 from .predictors import Reading, as_numbers, as_predictor
 
-# %% ../nbs/12e_drug_plan.ipynb #1fa59a96
+# %% ../nbs/12e_drug_plan.ipynb #d0bdec90
 DRUG_MATCHINGS = ("matched", "uniform")
 
 class DrugDesign(Design):
@@ -44,6 +44,10 @@ class DrugDesign(Design):
     def _suited(self):
         if not 0 <= self.caliper < TIERS: raise ValueError(f"caliper {self.caliper} is not a tier from 0 to {TIERS - 1}")
         return self
+
+    def only(self, **changes) -> "DrugDesign": # `changes`: fields that are to be otherwise
+        "The interventions alone, whatever else a subclass holds."
+        return DrugDesign(**{name: getattr(self, name) for name in DrugDesign.model_fields} | changes)
 
 # %% ../nbs/12e_drug_plan.ipynb #62d097e1
 def _writing_matters(model: Any, pairs: pd.DataFrame, drugs: int = 8, texts: int = 4) -> bool: # pairs: smiles, sequence
@@ -207,13 +211,16 @@ def drug_draws(drugs: pd.DataFrame,      # drug_id, smiles
                  pd.DataFrame(refused, columns=["drug_id", "operator", "matching", "dose", "reason"]),
                  pd.DataFrame(rejected, columns=["drug_id", "operator", "reason", "proposals"]))
 
-# %% ../nbs/12e_drug_plan.ipynb #b112960b
+# %% ../nbs/12e_drug_plan.ipynb #ce8c53fa
 @dataclass(frozen=True, eq=False, repr=False)
 class DrugPlan(Plan):
     "A plan that edits drugs; `unauditable` has drug_id in place of target_id, and operator."
     matches: pd.DataFrame = field(default_factory=pd.DataFrame)  # as in `Draws`
     rejected: pd.DataFrame = field(default_factory=pd.DataFrame) # as in `Draws`
     how: DrugReading = DrugReading()                             # how the model reads drugs
+
+    as_tables: ClassVar[tuple[str, ...]] = (*Plan.as_tables, "matches", "rejected")
+    as_text: ClassVar[dict[str, type]] = {"design": DrugDesign, "reading": Reading, "how": DrugReading}
 
     def _line(self) -> str:
         edited = len(self.variants) - self.pairs["smiles"].nunique() - self.pairs["sequence"].nunique()
