@@ -6,7 +6,7 @@
 __all__ = ['Members', 'Audits', 'DIFFERENCES', 'EQUIVALENT', 'AUROC_COLUMNS', 'VARIANCE_COLUMNS', 'RELIABILITY_COLUMNS',
            'Comparison', 'compare', 'freeze']
 
-# %% ../nbs/20a_comparison.ipynb #6e5af523
+# %% ../nbs/20a_comparison.ipynb #f904f1e7
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ import pandas as pd
 
 from .audit import METRICS, AuditConfig, AuditResult, Endpoint, with_interval
 from .core import InputError, Problem, atomic_path, patch_to, read_json, write_json
+from .display import p_value
 from .frozen import COMPARED, Finding, Findings, Reference, read_reference, write_reference
 from isaac.inference import (
     auroc_bootstrap,
@@ -346,26 +347,26 @@ def compare(results: Audits,       # audits, or for each model those of its trai
     return Comparison(_model_frame(scores, recorded, endpoint), scores.assign(support="common"), gaps, apart, _range_frame(scores, auroc, endpoint),
                       variance, found.reliability, runs.astype({"seed": "Int64"}), endpoint, level, note)
 
-# %% ../nbs/20a_comparison.ipynb #c28e9650
+# %% ../nbs/20a_comparison.ipynb #9e12cd77
 def _plus_minus(mean: float, sd: float) -> str: # "0.950 ± 0.003"
     return "–" if np.isnan(mean) else f"{mean:.3f}" if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
 
-def _from_to(value: float, low: float, high: float, status: str, digits: int = 2) -> str: # "0.31 (-0.02 to 0.60)", "–" where the status says it elsewhere
+def _from_to(value: float, low: float, high: float, status: str, digits: int = 2) -> str:
+    "As 0.31 (-0.02 to 0.60), and – where the status says it elsewhere."
     if status != "ok" or np.isnan(value): return "–"
     value, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, low, high)) # no "-0.00"
     return value if low == "nan" else f"{value} ({low} to {high})"
 
-def _p(value: float) -> str: return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-# %% ../nbs/20a_comparison.ipynb #28487fa3
+# %% ../nbs/20a_comparison.ipynb #767e7b18
 @patch_to(Comparison)
 def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of text
     "What people read first."
     level, models, score = f"{self.level:.0%} interval", self.models, self.endpoint.score
     accuracy = models[["model", "seeds"]].assign(**{m.upper(): list(map(_plus_minus, models[m], models[f"{m}_sd"])) for m in METRICS})
-    shown = dict.fromkeys(("RS", score), with_interval) | dict.fromkeys([x for x in ("log_odds", "C_sep", "OVL") if x != score], _from_to)
-    reliance = models[["model"]].assign(**{
-        name: [form(*row) for row in models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)] for name, form in shown.items()})
+    forms = dict.fromkeys(("log_odds", "C_sep", "OVL"), _from_to) | {"RS": with_interval, score: with_interval}
+    shown = {name: forms[name] for name in dict.fromkeys((score, "RS", "log_odds", "C_sep", "OVL"))}
+    of = lambda name: models[[name, f"{name}_low", f"{name}_high", "status"]].itertuples(index=False)
+    reliance = models[["model"]].assign(**{name: [form(*row) for row in of(name)] for name, form in shown.items()})
     if models["pairs"].nunique() > 1: reliance["pairs"] = models["pairs"]
     found = {"Accuracy on the test part, mean ± sd over training seeds": accuracy,
              f"Reliance on the prior ({level}); primary: {score}, the rest exploratory": reliance,
@@ -374,7 +375,7 @@ def tables(self: Comparison) -> dict[str, pd.DataFrame]: # title → table of te
     spoken = lambda text: str(text).replace("log_odds", "log odds")
     return {spoken(title): table.rename_axis(columns=None).rename(columns=spoken) for title, table in found.items() if len(table)}
 
-# %% ../nbs/20a_comparison.ipynb #74c30d7d
+# %% ../nbs/20a_comparison.ipynb #ef70e538
 @patch_to(Comparison)
 def _gaps(self: Comparison) -> pd.DataFrame:
     "Every difference at the primary condition as text, and Holm's p of the primary score, or of RS where that is not compared."
@@ -382,7 +383,7 @@ def _gaps(self: Comparison) -> pd.DataFrame:
     digits = np.where(gap["score"].eq("RS"), 3, 2)
     text = gap.assign(text=list(map(_from_to, gap["value"], gap["low"], gap["high"], gap["status"], digits)))
     wide = text.pivot(index=["model", "other"], columns="score", values="text").rename(columns=lambda name: f"Δ {name}")
-    p = gap[gap["score"].eq(tested)].set_index(["model", "other"])["p_holm"].map(_p).rename(f"p of Δ {tested} (Holm)")
+    p = gap[gap["score"].eq(tested)].set_index(["model", "other"])["p_holm"].map(p_value).rename(f"p of Δ {tested} (Holm)")
     auroc = gap.groupby(["model", "other"])["auroc"].agg(lambda d: "–" if d.isna().any() else f"{d.iloc[0]:+.3f}").rename("Δ AUROC")
     return wide.join(p).join(auroc).reset_index()
 
