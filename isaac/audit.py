@@ -5,8 +5,10 @@
 # %% auto #0
 __all__ = ['METRICS', 'PARTS', 'ASKED', 'APART', 'ANSWERS', 'IDENTITY', 'LAST', 'RUN', 'WHAT_STATUS_MEANS', 'Endpoint',
            'AuditConfig', 'score_table', 'Scored', 'AuditResult', 'summarise', 'with_interval', 'fact_names',
-           'identity', 'write_manifest', 'claim_directory', 'find_runs', 'PreparedAudit', 'versions', 'relevant_prior',
-           'what_decides', 'configured', 'prepare', 'conclude', 'model_names', 'describe_model', 'audit']
+           'identity', 'write_manifest', 'claim_directory', 'save_asked', 'finished_manifest', 'load_asked',
+           'find_runs', 'recognise', 'PreparedAudit', 'versions', 'relevant_prior', 'what_decides', 'record',
+           'configured', 'prepare', 'binders', 'conclude', 'forget_answers', 'model_names', 'describe_model',
+           'seen_before', 'audit']
 
 # %% ../nbs/20_audit.ipynb #8fef3927
 import json
@@ -493,37 +495,55 @@ def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same
     write_manifest(directory, {k: v for k, v in manifest.items() if k not in LAST})
     return False
 
-# %% ../nbs/20_audit.ipynb #a4f89dcf
+# %% ../nbs/20_audit.ipynb #932fab8f
+def save_asked(result, directory: Path,           # an `AuditResult` or `DrugAudit`
+               read: dict[str, pd.DataFrame],     # what is read back, by name
+               shown: dict[str, pd.DataFrame],    # what follows from that, for people
+              ) -> None:
+    "Write the questions of an audit, the answers, and tables."
+    claim_directory(directory, result.manifest)
+    save_plan(result.plan, directory / "plan")
+    for name, table in ({"responses": result.responses.table} | read).items(): write_table(directory / f"{name}.parquet", table)
+    for name, table in shown.items():
+        with atomic_path(directory / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
+
 @patch_to(AuditResult)
 def save(self: AuditResult, directory: str | Path) -> Path:
     "Write everything into `directory`: manifest, plan, responses, tables as CSV, and the report."
     directory = Path(directory)
-    claim_directory(directory, self.manifest)
-    save_plan(self.plan, directory / "plan")
-    write_table(directory / "responses.parquet", self.responses.table)
-    write_table(directory / "prior.parquet", self.prior)
-    for name, table in {**vars(self.nulls), "manifold": self.manifold, "sufficiency": self.sufficiency}.items():
-        if len(table): write_table(directory / f"{name}.parquet", table)
-    for name, table in self.tables().items():
-        with atomic_path(directory / f"{name}.csv") as temporary: table.to_csv(temporary, index=False)
+    beside = {**vars(self.nulls), "manifold": self.manifold, "sufficiency": self.sufficiency}
+    save_asked(self, directory, {"prior": self.prior} | {name: table for name, table in beside.items() if len(table)}, self.tables())
     self.to_html(directory / "report.html")
     write_manifest(directory, self.manifest)
     return directory
 
-# %% ../nbs/20_audit.ipynb #b76530fa
-def _load(directory: str | Path) -> AuditResult:
-    "Read a finished audit back."
-    directory = Path(directory)
-    missing = [f for f in ("manifest.json", "responses.parquet", "prior.parquet") if not (directory / f).exists()]
-    manifest = _read_manifest(directory)
+# %% ../nbs/20_audit.ipynb #12276839
+def finished_manifest(directory: Path, *files: str, # that must be there, too
+                      edits: str = "targets",       # what the audit edits: targets or drugs
+                     ) -> dict:
+    "The manifest of a finished audit. Raises `InputError` where there is none, or one that edits something else."
+    manifest, missing = _read_manifest(directory), [f for f in ("manifest.json", *files) if not (directory / f).exists()]
+    if manifest and (found := manifest.get("edits", "targets")) != edits:
+        reader = {"targets": "AuditResult.load", "drugs": "DrugAudit.load"}[found]
+        raise InputError(f"{directory} holds an audit that edits {found}", advice=f"Read it with {reader}")
     if missing or "account" not in manifest:
         raise InputError(f"{directory} does not hold a finished audit", [Problem("directory", "file", f, "missing") for f in missing],
                          "Run the audit again with the same directory")
     manifest.pop("identity")
-    plan, config = load_plan(directory / "plan"), validated(AuditConfig, **manifest["config"])
+    return manifest
+
+def load_asked(directory: Path, manifest: dict, kind: type[Plan] = Plan) -> tuple[Plan, Responses]: # of a finished audit
+    "The questions of an audit and the answers. Raises `InputError` for a plan that is not this audit's."
+    plan = load_plan(directory / "plan", kind)
     if plan.hash != manifest["plan_hash"]: raise InputError(f"The plan in {directory} is not this audit's", advice="Run the audit again")
-    responses = Responses(read_table(directory / "responses.parquet"), manifest["noise"], manifest["account"])
-    binder = _binders(plan.pairs, manifest["data"]["threshold"])
+    return plan, Responses(read_table(directory / "responses.parquet"), manifest["noise"], manifest["account"])
+
+def _load(directory: str | Path) -> AuditResult:
+    "Read a finished audit back."
+    directory = Path(directory)
+    manifest = finished_manifest(directory, "responses.parquet", "prior.parquet")
+    (plan, responses), config = load_asked(directory, manifest), validated(AuditConfig, **manifest["config"])
+    binder = binders(plan.pairs, manifest["data"]["threshold"])
     read = lambda *names: {name: read_table(path) for name in names if (path := directory / f"{name}.parquet").exists()}
     return AuditResult(plan, responses, config, read_table(directory / "prior.parquet"), manifest, binder,
                        replace(NO_NULLS, **read("placebo", "networks")), **read("manifold", "sufficiency"))
@@ -550,8 +570,8 @@ def find_runs(folder: str | Path = "runs", # looked through with its subfolders
     if not rows: raise InputError("There is no audit", [Problem("argument", "folder", str(folder), "holds none, nor do its subfolders")])
     return pd.DataFrame(rows, columns=RUN)
 
-# %% ../nbs/20_audit.ipynb #06770eff
-def _recognise(result: AuditResult, model, directory: Path) -> AuditResult:
+# %% ../nbs/20_audit.ipynb #eb2376f8
+def recognise(result, model, directory: Path): # an `AuditResult` or `DrugAudit` → the same
     "`result`, if `model` still predicts what it holds; raises `InputError` otherwise."
     table = result.responses.table
     base = table.loc[table["cell_id"].eq(0)].set_index("pair_id")["value"]
@@ -618,13 +638,14 @@ def _doubts(plan: Plan, prior: Prior) -> list[str]:
     return [f"the prior of {len(rows)} audited targets is {WHAT_STATUS_MEANS[status]}: {', '.join(sorted(rows['target_id']))}"
             for status, rows in doubtful.groupby("status")] + unseen
 
-# %% ../nbs/20_audit.ipynb #82cfb819
-def what_decides(prior: Prior, config: AuditConfig) -> dict:
+# %% ../nbs/20_audit.ipynb #6a7eaf3d
+def what_decides(prior: Prior, config: AuditConfig) -> dict: # or an `AtomPrior`
     "The parts of a manifest that are the prior's and the configuration's."
-    return {"prior": {"name": prior.name, "hash": prior.hash, "targets": int(prior.table["target_id"].nunique())},
+    side = "targets" if "target_id" in prior.table else "drugs"
+    return {"prior": {"name": prior.name, "hash": prior.hash, side: int(prior.table[f"{side[:-1]}_id"].nunique())},
             "config": config.model_dump(mode="json") | {"primary": config.endpoint.model_dump(mode="json")}}
 
-def _record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> dict:
+def record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> dict:
     "What the manifest says of an audit, apart from the model."
     threshold = config.binder_threshold if config.binder_threshold is not None else data.threshold
     if threshold is not None and np.isnan(threshold): threshold = None
@@ -633,14 +654,14 @@ def _record(data: DTIDataset, plan: Plan, prior: Prior, config: AuditConfig) -> 
     return {"data": {"name": data.name, "hash": content_hash(plan.pairs), "threshold": threshold, "scale": data.scale} | counts,
             **what_decides(prior, config), "plan_hash": plan.hash}
 
-# %% ../nbs/20_audit.ipynb #f9f4f359
-def configured(config: AuditConfig | None, options: dict) -> AuditConfig:
+# %% ../nbs/20_audit.ipynb #288cc95d
+def configured(config: AuditConfig | None, options: dict, kind: type[AuditConfig] = AuditConfig) -> AuditConfig:
     "The configuration, or the one that the options make."
-    if config is None: return validated(AuditConfig, **options)
+    if config is None: return validated(kind, **options)
     if not options: return config
     raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
 
-# %% ../nbs/20_audit.ipynb #748cbe0b
+# %% ../nbs/20_audit.ipynb #d81d1f98
 def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, sequence, drug_id, target_id, …) is read by `DTIDataset.from_frame`
             prior: Prior,                    # which residues should matter
             how: Reading = Reading(),        # what the model declares
@@ -653,15 +674,15 @@ def prepare(data: DTIDataset | pd.DataFrame, # the pairs; a frame (smiles, seque
     pairs = data.check().frame
     prior = relevant_prior(prior, pairs)
     plan = make_plan(pairs, prior, how, config.only())
-    return PreparedAudit(plan, config, prior.table, _record(data, plan, prior, config), _doubts(plan, prior))
+    return PreparedAudit(plan, config, prior.table, record(data, plan, prior, config), _doubts(plan, prior))
 
-# %% ../nbs/20_audit.ipynb #09f05158
-def _binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
+# %% ../nbs/20_audit.ipynb #ae726b44
+def binders(pairs: pd.DataFrame, threshold: float | None) -> np.ndarray | None:
     "Which pairs are measured to bind; None when affinities or the threshold are unknown."
     if threshold is None or "affinity" not in pairs or pairs["affinity"].isna().all(): return None
     return (pairs["affinity"] >= threshold).to_numpy()
 
-# %% ../nbs/20_audit.ipynb #ec26952c
+# %% ../nbs/20_audit.ipynb #f6d7a331
 def conclude(prepared: PreparedAudit,       # what was asked
              responses: Responses,          # what was answered
              manifest: dict,                # of this audit, as `prepared.manifest` gives it
@@ -674,14 +695,14 @@ def conclude(prepared: PreparedAudit,       # what was asked
     if clipped: found.append(f"{clipped:,} predicted probabilities were clipped at 1e-7: the classifier is saturated")
     if len(beside.get("manifold", ())): found += manifold_notes(beside["manifold"])
     manifest = manifest | {"noise": responses.noise, "account": responses.account, "warnings": [*found, *warnings]}
-    binder = _binders(prepared.plan.pairs, manifest["data"]["threshold"])
+    binder = binders(prepared.plan.pairs, manifest["data"]["threshold"])
     result = AuditResult(prepared.plan, responses, prepared.config, prepared.prior, manifest, binder, **beside)
-    if out is not None: _forget_answers(result.save(out))
+    if out is not None: forget_answers(result.save(out))
     return result
 
-def _forget_answers(directory: Path) -> None: shutil.rmtree(directory / ANSWERS, ignore_errors=True) # they are in responses.parquet
+def forget_answers(directory: Path) -> None: shutil.rmtree(directory / ANSWERS, ignore_errors=True) # they are in responses.parquet
 
-# %% ../nbs/20_audit.ipynb #0212c929
+# %% ../nbs/20_audit.ipynb #7418c6ce
 def model_names(label: str,               # what the model is called
                 seed: int | None = None,  # which training of it this is
                ) -> dict:                 # name, label, training_seed
@@ -695,7 +716,7 @@ def describe_model(model, name: str | None, seed: int | None) -> dict:
     names = model_names(label, getattr(model, "training_seed", None) if seed is None else seed)
     return names | {"class": type(model).__qualname__, "hash": model_hash(model)}
 
-def _seen_before(model, pairs: pd.DataFrame) -> list[str]:
+def seen_before(model, pairs: pd.DataFrame) -> list[str]:
     "A warning if the model can tell, and was trained on some of the pairs."
     if not hasattr(model, "seen_in_training"): return []
     seen = int(np.sum(model.seen_in_training(pairs["smiles"].tolist(), pairs["sequence"].tolist())))
@@ -738,7 +759,7 @@ def _no_room(nulls: Nulls, config: AuditConfig) -> list[str]:
     without = ["/".join(map(str, condition_of(e))) for e in config.tested if config.placebos and nulls.sums(e) is None]
     return [f"no target has room for placebo priors under {', '.join(without)}"] if without else []
 
-# %% ../nbs/20_audit.ipynb #0bc0cb69
+# %% ../nbs/20_audit.ipynb #092d7a64
 def audit(model: Any,                  # a predictor, two-tower model or function (smiles, sequences) → numbers
           data: DTIDataset | pd.DataFrame, # the pairs, as for `prepare`
           prior: Prior,                # which residues should matter
@@ -759,8 +780,8 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     _check_measured(prepared.plan.pairs, config)
     manifest = prepared.manifest(describe_model(model, name, training_seed), getattr(model, "metrics", None)) | {"required": list(require)}
     if out is not None and claim_directory(Path(out), manifest):
-        _forget_answers(Path(out))
-        return _required(_recognise(_load(out), model, Path(out)), require, Path(out))
+        forget_answers(Path(out))
+        return _required(recognise(_load(out), model, Path(out)), require, Path(out))
     ask = lambda plan, model, name, **how: respond(plan, model, config.chunk, keep=out and Path(out) / ANSWERS / name, **how)
     responses = ask(prepared.plan, model, "model", progress=progress)
     relevant, threshold = relevant_prior(prior, prepared.plan.pairs), manifest["data"]["threshold"]
@@ -768,7 +789,7 @@ def audit(model: Any,                  # a predictor, two-tower model or functio
     nulls, untested = _or_reason("there are no nulls", NO_NULLS, _nulls, model, prepared, relevant, responses, ask)
     manifold, unknown = _or_reason("how strange edits are to the model is not known", none, _strangeness, prepared.plan, model)
     sufficiency, unasked = _or_reason("sufficiency is not known", none, _sufficiency, model, prepared, relevant, threshold, ask)
-    warnings = [*untested, *_no_room(nulls, config), *unknown, *unasked, *_seen_before(model, prepared.plan.pairs)]
+    warnings = [*untested, *_no_room(nulls, config), *unknown, *unasked, *seen_before(model, prepared.plan.pairs)]
     return conclude(prepared, responses, manifest, warnings, out, nulls=nulls, manifold=manifold, sufficiency=sufficiency)
 
 def _required(result: AuditResult, require: Sequence[str], directory: Path) -> AuditResult:

@@ -798,7 +798,7 @@ def segments(model: Annotated[str, typer.Argument(metavar="MODEL", help="A check
     if out: _write(out, found.tables(), segment_figure(found.scores[found.scores["operator"].eq(design.operators[0])], model))
     show_regions(found, f"{model}: segments of the pocket by binding mode; RS 0.5 = no more than other segments", json)
 
-# %% ../nbs/23_cli.ipynb #ff11003f
+# %% ../nbs/23_cli.ipynb #5b37c775
 @app.command()
 @reads_tables
 def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -821,7 +821,7 @@ def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A chec
     Example: [bold]isaac attribute runs/davis/deepdta/seed0 --targets 40 --out runs/attribution[/]
 
     Example: [bold]isaac attribute my_models:forest --witnesses occlusion,sobol --sample 50[/]"""
-    from isaac.attribution import Settings, disagreements, segment_table, witness_figure, witness_table
+    from isaac.attribution import Settings, completeness, disagreements, segment_table, witness_figure, witness_table
     from isaac.attribution import attribute as ask
     from isaac.plan import write_table
     from isaac.studies import PriorChoice, load_prior
@@ -838,6 +838,7 @@ def attribute(model: Annotated[str, typer.Argument(metavar="MODEL", help="A chec
         write_table(out / "residues.parquet", found.residues)
     if json: return print_json(tables)
     print_unasked(found)
+    if note := completeness(found): typer.echo(f"Note: {note}.", err=True)
     print_table(tables["witnesses"], f"{len(found.pairs):,} pairs, {found.pairs['sequence'].nunique():,} sequences")
     print_table(tables["segments"], "Mean percentile of |attribution| by segment")
 
@@ -925,7 +926,7 @@ def mutants(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkp
     for row in found.left_out.itertuples(): typer.echo(f"Not compared: {row.target_id}, {row.pairs:,} pairs: {row.reason}", err=True)
     for note in found.notes: typer.echo(f"Note: {note}.", err=True)
 
-# %% ../nbs/23_cli.ipynb #70d6e9c8
+# %% ../nbs/23_cli.ipynb #19f72fdb
 DRUG_OPERATORS = ["mask", "swap", "delete", "exchange"]
 
 @app.command("drug-audit")
@@ -947,11 +948,14 @@ def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A che
                                                              show_default="the model's own, or none")] = None,
                initialisations: Networks = 0,
                spellings: Annotated[int, typer.Option(min=0, help="Other SMILES texts of each drug; 0: do not ask.")] = 10,
-               sample: Sample = None, seed: Draw = 0, scale: Scale = None, device: Device = "auto", out: Tables = None, json: Json = False,
+               sample: Sample = None, seed: Draw = 0, scale: Scale = None, device: Device = "auto",
+               out: Annotated[Path | None, typer.Option(help="Run directory.", show_default="none written")] = None, json: Json = False,
                quiet: Quiet = False):
     """Ask a trained model how much it relies on the atoms of the drug that should matter, and how much on how the drug is spelt.
 
     Edits are made in the SMILES text as it stands, and checked by RDKit; what it refuses is counted.
+
+    A finished audit in the run directory is read back if it is this one, and one that was interrupted goes on; another is never overwritten.
 
     Example: [bold]isaac drug-audit runs/davis/deepdta/seed0 --prior hinge --out runs/drug-side[/]
 
@@ -964,18 +968,20 @@ def drug_audit(model: Annotated[str, typer.Argument(metavar="MODEL", help="A che
     predictor, trained = _named_model(model, device, scale=scale)
     audited = _sampled(_audited(_dataset(dataset, sequences, threshold, on_error, table, quiet), trained, pairs), sample, seed)
     if not quiet: typer.echo(f"Auditing the drugs of {len(audited.pairs):,} pairs", err=True)
-    found = audit_drugs(predictor, audited, prior, config, mask_token=drug_mask, name=trained.label if trained else model, progress=not quiet)
+    label, training_seed = (trained.label, trained.seed) if trained else (model, None)
+    found = audit_drugs(predictor, audited, prior, config, mask_token=drug_mask, name=label, training_seed=training_seed, out=out, progress=not quiet)
     tables = drug_tables(found)
     if spellings:
-        spread = representation_spread(predictor, audited, spellings, seed, progress=not quiet)
+        spread = representation_spread(predictor, audited, spellings, seed, keep=out and out / "spelling", progress=not quiet)
         tables |= {"spelling": spread.table(), "spelling_drugs": spread.drugs, "beside_spelling": beside_spelling(found, spread)}
     if out: _write(out, tables)
     show_drug_audit(found, tables, json)
 
-# %% ../nbs/23_cli.ipynb #89ac64ec
+# %% ../nbs/23_cli.ipynb #5fa5140d
 def show_drug_audit(found, tables: dict, as_json: bool) -> None: # a `DrugAudit`; frames by name
     "A drug-side audit, for people or for scripts."
     if as_json: return print_json({"model": found.model, "summary": found.summary()} | tables)
+    print_warnings(found)
     typer.echo(f"{found.model}: {found.summary()}\n")
     print_table(tables["headline"].drop(columns="endpoint"), "mechanistic, control: mean |Δ|, units of the output")
     if len(tables["tests"]): print_table(tables["tests"], "log odds against untrained copies")

@@ -7,7 +7,7 @@ __all__ = ['ATOM_COVARIATES', 'HEADLINE', 'CHUNK', 'MOVED', 'SPREAD', 'DrugAudit
            'DrugAudit', 'headline', 'drug_tables', 'untrained_test', 'audit_drugs', 'planted_atom_prior', 'respellings',
            'representation_plan', 'Spread', 'affinity_slope', 'representation_spread', 'beside_spelling']
 
-# %% ../nbs/22b_drug_audit.ipynb #48543a65
+# %% ../nbs/22b_drug_audit.ipynb #e500561c
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,17 +17,38 @@ import numpy as np
 import pandas as pd
 from pydantic import model_validator
 
-from .audit import AuditConfig, Endpoint, Scored, score_table
+from . import __version__
+from isaac.audit import (
+    ANSWERS,
+    AuditConfig,
+    Endpoint,
+    Scored,
+    binders,
+    claim_directory,
+    configured,
+    describe_model,
+    finished_manifest,
+    forget_answers,
+    load_asked,
+    recognise,
+    record,
+    save_asked,
+    score_table,
+    seen_before,
+    versions,
+    write_manifest,
+)
 from .balance import IMBALANCE, standardised_difference
 from .chemistry import AtomPrior, DrugReading, atom_keys, molecule, named_atom_prior, read_text, rewritten, smarts_prior
 from .controls import reinitialised
-from .core import InputError, Problem, stream_key
+from .core import InputError, Problem, patch_to, stream_key
 from .datasets import DTIDataset
 from .display import Shown, number, span
 from .drug_plan import Draws, DrugDesign, DrugPlan, assemble_drug_plan, drug_plan, drug_reading
 from .engine import Responses, respond
 from .inference import bootstrap, null_test, percentile_interval
-from .plan import arm_cells, validated
+from .nulls import Ask
+from .plan import arm_cells, read_table, validated
 from .planted import PHARMACOPHORE
 from .predictors import Reading, as_predictor, reading
 from .scores import Contrast, Score, base_predictions, condition_of, contrast, is_at, level_sums, log_odds, response_matrix, supports
@@ -98,19 +119,24 @@ def drug_balance(plan: DrugPlan,
                                     "control": c, "smd": smd, "flag": np.abs(smd) > IMBALANCE, "inherent": False, "n": int(both.sum())}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
-# %% ../nbs/22b_drug_audit.ipynb #2a5f9478
+# %% ../nbs/22b_drug_audit.ipynb #cf83ef22
 def _of_operator(config: DrugAuditConfig, operator: str) -> DrugAuditConfig: return config.model_copy(update={"operators": (operator,)})
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DrugAudit(Scored):
     "A drug-side audit: what was asked, what was answered, and what follows. Common support is that of an operator's conditions."
-    model: str             # what it is called
     plan: DrugPlan         # the questions
     responses: Responses   # the answers
     config: DrugAuditConfig
     prior: AtomPrior
+    manifest: dict         # identity of model, data and prior, versions, warnings
     binder: np.ndarray | None = field(default=None, repr=False) # bool per pair of the plan: measured to bind
     networks: tuple[float, ...] = ()                            # log odds of untrained copies at the primary endpoint; NaN for no response
+
+    @property
+    def model(self) -> str:
+        "What the model is called."
+        return self.manifest["model"]["name"]
 
     @cached_property
     def _matrix(self) -> np.ndarray: return response_matrix(self.plan, self.responses)
@@ -138,6 +164,12 @@ class DrugAudit(Scored):
 
     @property
     def _name(self) -> str: return self.model
+
+    @classmethod
+    def load(cls, directory: str | Path, # written by `save`, or by `audit_drugs` with `out`
+            ) -> "DrugAudit":
+        "Read an audit back. Raises `InputError` if the directory does not hold a finished one that edits drugs."
+        return _load(Path(directory))
 
     def _tables(self) -> dict[str, pd.DataFrame]:
         return {"RS; mechanistic, control: mean |Δ|, units of the output": headline(self), "Not auditable": self.plan.unauditable}
@@ -168,7 +200,7 @@ def untrained_test(audit: DrugAudit) -> pd.DataFrame: # value, null, t, p, netwo
     t, p = null_test(value, known)
     return pd.DataFrame([{"value": value, "null": known.mean() if len(known) else np.nan, "t": t, "p": p, "networks": len(known)}])
 
-# %% ../nbs/22b_drug_audit.ipynb #f63c8c34
+# %% ../nbs/22b_drug_audit.ipynb #c09ce34e
 CHUNK = 16 # targets per step: a drug-side plan asks about thousands of edited drugs per target
 
 def _only(plan: DrugPlan, condition: tuple) -> DrugPlan:
@@ -176,12 +208,12 @@ def _only(plan: DrugPlan, condition: tuple) -> DrugPlan:
     cells = np.concatenate([[0], *arm_cells(plan.cells, *condition)])
     return replace(plan, edits=plan.edits[plan.edits["cell_id"].isin(cells)].reset_index(drop=True))
 
-def _null_odds(model: Any, plan: DrugPlan, config: DrugAuditConfig) -> tuple[float, ...]:
+def _null_odds(model: Any, plan: DrugPlan, config: DrugAuditConfig, ask: Ask) -> tuple[float, ...]:
     "Log odds of untrained copies of a model at the primary endpoint."
     condition, odds = condition_of(config.endpoint), []
     asked = _only(plan, condition)
-    for network in reinitialised(model, config.initialisations):
-        answers = respond(asked, network, CHUNK)
+    for i, network in enumerate(reinitialised(model, config.initialisations)):
+        answers = ask(asked, network, f"network{i}")
         arms = contrast(asked, response_matrix(asked, answers), *condition, noise=answers.noise)
         odds.append(float(log_odds(arms)) if arms.responds else float("nan"))
     return tuple(odds)
@@ -192,24 +224,54 @@ def audit_drugs(model: Any,                      # a predictor, two-tower model 
                 config: DrugAuditConfig | None = None, # how to audit; options below build one
                 *,
                 mask_token: str | None = None,   # the character the model takes for an unknown atom; None: as it declares
-                name: str | None = None,         # what to call the model
-                keep: str | Path | None = None,  # folder in which answers are kept, as for `respond`
+                name: str | None = None,         # what to call the model, without its training seed
+                training_seed: int | None = None, # which training of it this is
+                out: str | Path | None = None,   # run directory; the same audit, if finished there, is read, and if not, goes on
                 progress: bool = False,          # show a progress bar
                 **options,                       # fields of `DrugAuditConfig`
                ) -> DrugAudit:
-    "Audit what a frozen model reads of drugs. Raises `InputError` for unusable input, `IsaacError` for a model that fails."
-    if config is not None and options:
-        raise InputError("Pass a config or options, not both", [Problem("audit", k, v, "beside a config") for k, v in options.items()])
-    config, model = config or validated(DrugAuditConfig, **options), as_predictor(model)
-    pairs, threshold = (data.frame, data.threshold) if isinstance(data, DTIDataset) else (data, config.binder_threshold)
-    threshold = threshold if config.binder_threshold is None else config.binder_threshold
-    if isinstance(prior, str): prior = named_atom_prior(prior, pairs[["drug_id", "smiles"]].drop_duplicates("drug_id"))
-    plan = drug_plan(pairs, prior, drug_reading(model, pairs, mask_token), reading(model), config)
-    responses = respond(plan, model, CHUNK, progress, keep)
-    known = threshold is not None and not np.isnan(threshold) and "affinity" in plan.pairs and plan.pairs["affinity"].notna().any()
-    binder = (plan.pairs["affinity"] >= threshold).to_numpy() if known else None
-    networks = _null_odds(model, plan, config) if config.initialisations else ()
-    return DrugAudit(name or getattr(model, "label", None) or type(model).__name__, plan, responses, config, prior, binder, networks)
+    "Audit what a frozen model reads of drugs. Raises `InputError` for unusable input or another audit in `out`, `IsaacError` for a model that fails."
+    config, model = configured(config, options, DrugAuditConfig), as_predictor(model)
+    data = data if isinstance(data, DTIDataset) else _as_dataset(data)
+    if isinstance(prior, str): prior = named_atom_prior(prior, data.frame[["drug_id", "smiles"]].drop_duplicates("drug_id"))
+    plan = drug_plan(data.frame, prior, drug_reading(model, data.frame, mask_token), reading(model), config.only())
+    known = describe_model(model, name, training_seed) | vars(plan.reading) | {"drugs": vars(plan.how)}
+    manifest = {"isaac": __version__, "edits": "drugs", "model": known, **record(data, plan, prior, config), "versions": versions()}
+    if out is not None and claim_directory(Path(out), manifest):
+        forget_answers(Path(out))
+        return recognise(_load(Path(out)), model, Path(out))
+    ask = lambda plan, model, name, **how: respond(plan, model, CHUNK, keep=out and Path(out) / ANSWERS / name, **how)
+    responses = ask(plan, model, "model", progress=progress)
+    networks = _null_odds(model, plan, config, ask) if config.initialisations else ()
+    manifest |= {"noise": responses.noise, "account": responses.account, "warnings": seen_before(model, plan.pairs)}
+    result = DrugAudit(plan, responses, config, prior, manifest, binders(plan.pairs, manifest["data"]["threshold"]), networks)
+    if out is not None: forget_answers(result.save(out))
+    return result
+
+def _as_dataset(pairs: pd.DataFrame) -> DTIDataset: # pair_id, drug_id, target_id, smiles, sequence, and affinity if known
+    "Pairs under the name that a manifest needs."
+    known = {"affinity": np.nan, "censored": False, "fold": ""}
+    whole = pairs.assign(**{name: value for name, value in known.items() if name not in pairs})
+    of = lambda *columns: whole[list(columns)].drop_duplicates(columns[0], ignore_index=True)
+    return DTIDataset("table", of("drug_id", "smiles"), of("target_id", "sequence"), whole.drop(columns=["smiles", "sequence"]), "", np.nan)
+
+# %% ../nbs/22b_drug_audit.ipynb #2e10698c
+@patch_to(DrugAudit)
+def save(self: DrugAudit, directory: str | Path) -> Path:
+    "Write everything into `directory`: manifest, plan, responses, and tables as CSV."
+    directory, networks = Path(directory), pd.DataFrame({"log_odds": self.networks}, dtype=float)
+    save_asked(self, directory, {"prior": self.prior.table, "coverage": self.prior.coverage, "networks": networks}, drug_tables(self))
+    write_manifest(directory, self.manifest)
+    return directory
+
+def _load(directory: Path) -> DrugAudit:
+    "Read a finished audit back."
+    read = lambda name: read_table(directory / f"{name}.parquet")
+    manifest = finished_manifest(directory, *(f"{name}.parquet" for name in ("responses", "prior", "coverage", "networks")), edits="drugs")
+    plan, responses = load_asked(directory, manifest, DrugPlan)
+    prior, config = AtomPrior(manifest["prior"]["name"], read("prior"), read("coverage")), validated(DrugAuditConfig, **manifest["config"])
+    return DrugAudit(plan, responses, config, prior, manifest, binders(plan.pairs, manifest["data"]["threshold"]),
+                     tuple(read("networks")["log_odds"]))
 
 # %% ../nbs/22b_drug_audit.ipynb #e0fb1141
 def planted_atom_prior(drugs: pd.DataFrame) -> AtomPrior: # drug_id, smiles, of a planted data set
@@ -248,7 +310,7 @@ def representation_plan(pairs: pd.DataFrame,         # pair_id, drug_id, target_
                   pd.DataFrame(rejected, columns=["drug_id", "operator", "reason", "proposals"]))
     return assemble_drug_plan(pairs, cells, draws, how, reading, DrugDesign(seed=seed, repeats=n, intervention_seeds=1))
 
-# %% ../nbs/22b_drug_audit.ipynb #a46b9584
+# %% ../nbs/22b_drug_audit.ipynb #767e4264
 @dataclass(frozen=True, eq=False, repr=False)
 class Spread(Shown):
     "What respelling does to a model."

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from typer.testing import CliRunner
 
+from isaac.audit import AuditResult, find_runs
 from isaac.chemistry import (
     ATOM_COLUMNS,
     DRUG_OPERATORS,
@@ -35,6 +36,7 @@ from isaac.cli import app
 from isaac.core import InputError, stream_key
 from isaac.drug_audit import (
     ATOM_COVARIATES,
+    DrugAudit,
     DrugAuditConfig,
     audit_drugs,
     drug_tables,
@@ -46,6 +48,7 @@ from isaac.drug_audit import (
 from isaac.drug_plan import DrugDesign, drug_draws, drug_plan, drug_reading, two_arms
 from isaac.engine import respond
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, untrained
+from isaac.plan import load_plan
 from isaac.planted import PlantedOptions, Reader, plant
 from isaac.scores import contrast, response_matrix
 from isaac.sources import fetch
@@ -264,3 +267,58 @@ def test_a_prior_is_checked_against_the_drugs_it_is_used_on():
     drugs = frame(IMATINIB)
     elsewhere = replace(hinge_prior(drugs), table=hinge_prior(drugs).table.assign(atom=99))
     with pytest.raises(InputError, match="outside its 37 atoms"): drug_plan(crossed(drugs), elsewhere)
+
+
+# A folder of an audit
+
+def test_a_saved_audit_is_read_back_whole_and_another_is_refused(tmp_path):
+    planted = plant(PlantedOptions(targets=4, drugs=4, families=2))
+    asked = {"operators": ("swap", "mask"), "matchings": ("uniform",), "repeats": 1, "intervention_seeds": 1, "bootstrap_draws": 100, "seed": 3}
+    model, out, prior = Counting(), tmp_path / "run", planted_atom_prior(planted.dataset.drugs)
+    ask = lambda predictor=model, **other: audit_drugs(predictor, planted.dataset, prior, mask_token="*", out=out, name="counts", **asked | other)
+    first = ask(initialisations=2)
+    again = DrugAudit.load(out)
+    for name, table in drug_tables(first).items(): pd.testing.assert_frame_equal(drug_tables(again)[name], table, check_dtype=False)
+    assert (again.networks, again.plan.hash, again.prior.hash, again.plan.how) == (first.networks, first.plan.hash, first.prior.hash, first.plan.how)
+    assert (again.binder == first.binder).all() and again.summary() == first.summary() and again.config.seed == 3
+    assert pd.read_csv(out / "headline.csv")["RS"].round(6).tolist() == headline(first)["RS"].round(6).tolist() and not (out / "answers").exists()
+    asks = Counting.asked
+    assert ask(initialisations=2).scores().equals(first.scores()) and Counting.asked - asks <= 64 # recognised by some pairs, not asked again
+    assert find_runs(tmp_path)["state"].tolist() == ["finished"]
+    with pytest.raises(InputError, match="another audit.*config"): ask(initialisations=3)
+    with pytest.raises(InputError, match="another audit.*model"): ask(lambda smiles, sequences: [len(s) for s in smiles], initialisations=2)
+    with pytest.raises(InputError, match="edits drugs.*DrugAudit.load"): AuditResult.load(out)
+    with pytest.raises(InputError, match="DrugPlan"): load_plan(out / "plan")
+    (out / "prior.parquet").unlink()
+    with pytest.raises(InputError, match="prior.parquet"): DrugAudit.load(out)
+    with pytest.raises(InputError, match="finished"): DrugAudit.load(tmp_path / "nowhere")
+
+
+class Counting:
+    "Reads characters, remembers how much it was asked, and has untrained copies."
+    scale, asked = "affinity", 0
+
+    def __init__(self, seed=0): self.weight = np.random.default_rng(seed).normal(1, 0.1, 128)
+
+    def untrained(self, seed): return Counting(seed + 1)
+
+    def predict(self, smiles, sequences):
+        Counting.asked += len(smiles)
+        return np.array([self.weight[[ord(c) for c in s]].sum() + t.count("K") for s, t in zip(smiles, sequences, strict=True)])
+
+
+def test_an_interrupted_audit_goes_on_with_the_answers_there_are(tmp_path, monkeypatch):
+    planted = plant(PlantedOptions(targets=40, drugs=4, families=2))
+    asked = {"operators": ("swap",), "matchings": ("uniform",), "repeats": 1, "intervention_seeds": 1, "bootstrap_draws": 100}
+    ask = lambda out: audit_drugs(Counting(), planted.dataset, planted_atom_prior(planted.dataset.drugs), out=out, name="counts", **asked)
+    whole, answer, calls = ask(tmp_path / "whole"), Counting.predict, []
+    def tiring(self, smiles, sequences):
+        calls.append(len(smiles))
+        if len(calls) == 22: raise KeyboardInterrupt
+        return answer(self, smiles, sequences)
+    monkeypatch.setattr(Counting, "predict", tiring)
+    with pytest.raises(KeyboardInterrupt): ask(tmp_path / "run")
+    assert find_runs(tmp_path / "run")["state"].str.startswith("unfinished").all() and (tmp_path / "run" / "answers").exists()
+    before = len(calls)
+    resumed = ask(tmp_path / "run")
+    assert resumed.scores().equals(whole.scores()) and resumed.responses.table.equals(whole.responses.table) and len(calls) > before
