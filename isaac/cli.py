@@ -1179,7 +1179,7 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="The director
     if json: return print_json({"reports": reports})
     for path in reports: typer.echo(f"Report: {path}")
 
-# %% ../nbs/23_cli.ipynb #a613ba8f
+# %% ../nbs/23_cli.ipynb #64ed0feb
 @app.command()
 def publish(run: Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a finished audit.")],
             directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; new, or empty.")], json: Json = False):
@@ -1190,7 +1190,7 @@ def publish(run: Annotated[Path, typer.Argument(metavar="RUN", help="The directo
     from isaac.audit import AuditResult
     out = AuditResult.load(run).publish(directory)
     if json: return print_json({"out": out, "files": sorted(p.name for p in out.iterdir())})
-    typer.echo(f"For a paper: {out} (tables need \\usepackage{{booktabs}})")
+    typer.echo(f"For a paper: {out}\nAll of it in one document, with the packages that the tables need: {out / 'supplement.tex'}")
 
 # %% ../nbs/23_cli.ipynb #84b9f4d1
 @app.command()
