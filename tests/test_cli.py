@@ -57,7 +57,8 @@ def test_isaac_alone_says_what_to_do_next():
     assert call("--version").stdout == f"isaac {isaac.__version__}\n"
 
 
-@pytest.mark.parametrize("name", ["fetch", "train", "audit", "check", "controls", "plan", "score", "validate", "study", "compare", "report"])
+@pytest.mark.parametrize("name", ["fetch", "train", "audit", "check", "controls", "plan", "score", "validate", "study", "compare", "publish",
+                                  "report"])
 def test_every_command_has_help_with_an_example(name):
     done = call(name, "--help")
     assert done.exit_code == 0 and f"Example: isaac {name}" in done.stdout and "--json" in done.stdout
@@ -167,6 +168,39 @@ def test_audits_are_compared_on_the_command_line(toy, data, checkpoint, tmp_path
     assert gap["value"] == pytest.approx(answer["models"][0]["RS"] - answer["models"][1]["RS"]) and gap["low"] < gap["value"] < gap["high"]
     alone = call("compare", tmp_path / "one")
     assert alone.exit_code == 2 and "two audits or more" in alone.stderr
+
+
+def test_audits_are_frozen_and_others_placed_beside_them(toy, data, checkpoint, tmp_path):
+    asked = ["--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry", "--doses", "5", "--seeds", 1, "--quiet"]
+    for name, repeats in (("one", 1), ("two", 2)):
+        assert call("audit", checkpoint, *data, *asked, "--repeats", repeats, "--out", tmp_path / name).exit_code == 0
+    frozen = call("compare", tmp_path / "one", "--freeze", tmp_path / "ours.json", "--json")
+    assert json.loads(frozen.stdout) == {"written": str(tmp_path / "ours.json"), "models": ["DeepDTA"], "pairs": 20}
+    people = call("compare", tmp_path / "one", "--reference", tmp_path / "ours.json", "--out", tmp_path / "placed")
+    assert people.exit_code == 0 and "DeepDTA [ours]" in people.stdout and "p of Δ RS (Holm)" in people.stdout
+    answer = json.loads(call("compare", tmp_path / "one", "--reference", tmp_path / "ours.json", "--json").stdout)
+    assert [row["model"] for row in answer["models"]] == ["DeepDTA", "DeepDTA [ours]"] and abs(answer["differences"][0]["value"]) < 1e-5
+    other = call("compare", tmp_path / "two", "--reference", tmp_path / "ours.json")
+    assert other.exit_code == 2 and "repeats 2" in other.stderr and "1 in ours" in other.stderr
+    unknown = call("compare", tmp_path / "one", "--reference", "kiba")
+    assert unknown.exit_code == 2 and "davis" in unknown.stderr
+    both = call("compare", tmp_path / "one", "--reference", "davis", "--freeze", tmp_path / "x.json")
+    assert both.exit_code == 2 and "beside --freeze" in both.stderr and not (tmp_path / "x.json").exists()
+
+
+def test_an_audit_is_published_once(toy, data, checkpoint, tmp_path):
+    assert call("audit", checkpoint, *data, "--prior", toy.parent / "pocket.csv", "--operators", "mask", "--matchings", "geometry", "--doses", "5",
+                "--repeats", 1, "--seeds", 2, "--out", tmp_path / "run", "--quiet").exit_code == 0
+    people = call("publish", tmp_path / "run", tmp_path / "paper")
+    assert people.exit_code == 0 and str(tmp_path / "paper") in people.stdout and "supplement.tex" in people.stdout
+    names = {p.name for p in (tmp_path / "paper").iterdir()}
+    assert {"methods.md", "methods.tex", "checklist.md", "supplement.tex", "scores.csv", "scores.tex", "forest.svg", "forest.pdf"} <= names
+    again = call("publish", tmp_path / "run", tmp_path / "paper")
+    assert again.exit_code == 2 and "not an empty folder" in again.stderr and {p.name for p in (tmp_path / "paper").iterdir()} == names
+    answer = json.loads(call("publish", tmp_path / "run", tmp_path / "second", "--json").stdout)
+    assert answer == {"out": str(tmp_path / "second"), "files": sorted(names)}
+    nowhere = call("publish", tmp_path / "nowhere", tmp_path / "third")
+    assert nowhere.exit_code == 2 and "nowhere" in nowhere.stderr and not (tmp_path / "third").exists()
 
 
 def test_audit_prints_a_table_for_people_and_json_for_scripts(toy, checkpoint, data, tmp_path):
