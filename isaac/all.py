@@ -17,7 +17,7 @@ from isaac.chemistry import (
 from isaac.checks import CheckReport, check_predictor
 from isaac.contacts import Contacts, contact_pairs, klifs_contacts, match_ligands
 from isaac.controls import background_only, battery, combined, drug_only, label_shuffled, mixture, null_scores, prior_only, reinitialised
-from isaac.comparison import Comparison, compare
+from isaac.comparison import Comparison, compare, freeze
 from isaac.core import DNA, PROTEIN, RNA, Alphabet, DownloadError, InputError, IsaacError, alphabet_of, residue_name, reverse_complement
 from isaac.curves import Curves, curve_tables, curves, curves_figure
 from isaac.datasets import DTIDataset, Split, load_davis, load_kiba
@@ -26,6 +26,7 @@ from isaac.drug_plan import DrugDesign, DrugPlan, drug_plan, drug_reading
 from isaac.engine import Cost, Responses, cost, respond
 from isaac.estimate import Estimate, estimate
 from isaac.exchange import Questionnaire, load_questions, score_predictions, write_questions
+from isaac.frozen import Reference, read_reference, reference_names
 from isaac.graft import GraftResult, graft, graft_chart, graft_curve, graft_plan, graft_scores, graft_table
 from isaac.explain import Explanation, explain_pair, read_explanation, view_structure, write_explanation
 from isaac.inference import adjusted, calibrated, differences, icc21, null_test, placebo_test, specific_scores, variance_components
