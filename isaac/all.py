@@ -46,6 +46,7 @@ from isaac.planted import (
     Interaction,
     Planted,
     PlantedOptions,
+    Reader,
     Reliance,
     plant,
     planted_mutants,

@@ -7,20 +7,21 @@ __all__ = ['app', 'START', 'Json', 'Quiet', 'Device', 'Workers', 'Backend', 'Dat
            'Scale', 'MaxTargetLength', 'Truncation', 'MaskToken', 'OPERATORS', 'MATCHINGS', 'DOSES', 'Prior',
            'PriorSource', 'Operators', 'Matchings', 'Doses', 'Repeats', 'Seeds', 'MinPrior', 'Letters', 'Family',
            'Placebos', 'Sufficiency', 'Networks', 'Require', 'FailOn', 'Primary', 'Sample', 'Draw', 'Tables',
-           'DrawsPer', 'DRUG_OPERATORS', 'missing_package', 'exit_code', 'last_words', 'Commands', 'print_table',
-           'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train', 'show_training',
-           'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings', 'show_audit',
-           'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate', 'show_preview',
-           'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
+           'DrawsPer', 'DRUG_OPERATORS', 'missing_package', 'own_code', 'exit_code', 'last_words', 'Commands',
+           'print_table', 'print_json', 'main', 'table_options', 'reads_tables', 'fetch', 'assignments', 'train',
+           'show_training', 'over_seeds', 'several', 'endpoint', 'audit', 'headline', 'show_estimate', 'print_warnings',
+           'show_audit', 'check', 'show_checks', 'controls', 'show_controls', 'plan', 'score', 'validate',
+           'show_preview', 'print_unasked', 'curves', 'show_regions', 'contacts', 'segments', 'attribute', 'graft',
            'acceptor_and_donor', 'several_names', 'show_graft', 'mutants', 'drug_audit', 'show_drug_audit', 'joint',
            'explain', 'study', 'print_comparison', 'comparison_json', 'compare', 'serve', 'report', 'publish', 'runs']
 
-# %% ../nbs/23_cli.ipynb #f5de0ca3
+# %% ../nbs/23_cli.ipynb #734a99d1
 import functools
 import inspect
 import re
 import sys
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from traceback import walk_tb
 from typing import Annotated, Any
@@ -30,7 +31,7 @@ from typer.core import TyperGroup
 
 from . import __version__
 
-# %% ../nbs/23_cli.ipynb #93b0cb05
+# %% ../nbs/23_cli.ipynb #50441ea1
 def missing_package(error: BaseException, # what ended a command
                    ) -> str | None:       # its name; None: it was something else
     "The package that a module of ours asked for and did not find."
@@ -38,20 +39,30 @@ def missing_package(error: BaseException, # what ended a command
     asking = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
     return error.name if asking and asking[-1].startswith("isaac.") else None
 
-# %% ../nbs/23_cli.ipynb #3997f219
+def own_code(error: BaseException) -> str: # "model.py, line 3"; "" where it was not the user's
+    "Where in a file of the working directory something failed."
+    package, here = Path(str(files("isaac"))), Path.cwd()
+    places = [(Path(frame.f_code.co_filename), line) for frame, line in walk_tb(error.__traceback__)]
+    own = [f"{file.name}, line {line}" for file, line in places
+           if file.is_relative_to(here) and not file.is_relative_to(package) and "site-packages" not in file.parts]
+    return own[-1] if own else ""
+
+# %% ../nbs/23_cli.ipynb #82dc3e3e
 def exit_code(error: BaseException, # what ended a command
              ) -> int | None:       # None: not one of ours
-    "2 for bad input, 1 for other errors of this package, 130 for Ctrl-C, also where Lightning has turned it into an exit."
-    from isaac.core import InputError, IsaacError
+    "2 for what this package or the user's own model raises, 130 for Ctrl-C, also where Lightning has turned it into an exit."
+    from isaac.core import IsaacError
     if isinstance(error, KeyboardInterrupt): return 130
     if isinstance(error, SystemExit): return 130 if isinstance(error.__context__, KeyboardInterrupt) else None
-    if isinstance(error, IsaacError): return 2 if isinstance(error, InputError) else 1
-    return 1 if missing_package(error) else None
+    return 2 if isinstance(error, IsaacError) or missing_package(error) or own_code(error) else None
 
-# %% ../nbs/23_cli.ipynb #fb2de70e
+# %% ../nbs/23_cli.ipynb #16c12c29
 def last_words(error: BaseException) -> str:
     "What ended a command, and what to do."
     if isinstance(error, (KeyboardInterrupt, SystemExit)): return "Interrupted. What is finished is kept; the same command goes on from there."
+    from isaac.core import IsaacError
+    if not isinstance(error, IsaacError) and (place := own_code(error)):
+        return f"Error: {type(error).__name__}: {error} ({place}). This is code of yours; isaac check MODEL asks a model small questions first"
     if not (package := missing_package(error)): return f"Error: {error}"
     return (f"Error: the package {package} is missing in this environment ({sys.prefix}). Install ISAAC with what it needs: "
             f"{sys.executable} -m pip install isaac-audit, or in a checkout: make install")
@@ -67,21 +78,24 @@ class Commands(TyperGroup):
             typer.echo(last_words(error), err=True)
             raise typer.Exit(code) from None
 
-# %% ../nbs/23_cli.ipynb #a0306a2f
+# %% ../nbs/23_cli.ipynb #52edc02d
 def print_table(frame, # pandas DataFrame
                 title: str = "",
                 err: bool = False, # on standard error
                ) -> None:
-    "A frame on standard output; numbers to three decimals, right-aligned; a dash where there is none."
+    "A frame on standard output, its values as everywhere (`isaac.display`) but for the minus sign, which other programs should understand."
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-    number = {c: frame[c].dtype.kind in "if" for c in frame}
+
+    from isaac.display import printed
+    text = printed(frame)
     table = Table(box=box.SIMPLE, header_style="", pad_edge=False, padding=(0, 1, 0, 0))
-    for column, right in number.items(): table.add_column(Text(str(column)), justify="right" if right else "left", overflow="fold")
-    shown = lambda v: "–" if v != v else f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
-    for row in frame.astype(object).itertuples(index=False): table.add_row(*(Text(shown(v)) for v in row))
+    for column, right in zip(text, text.attrs["numeric"], strict=True):
+        table.add_column(Text(str(column)), justify="right" if right else "left", overflow="fold")
+    for row in text.itertuples(index=False):
+        table.add_row(*(Text(v.replace("−", "-") if right else v) for v, right in zip(row, text.attrs["numeric"], strict=True)))
     if title: typer.echo(title, err=err) # apart from the table, to whose width it would be broken
     console = Console(force_jupyter=False, stderr=err)
     if not console.is_terminal: console.width = Console(width=1_000).measure(table).maximum
@@ -113,7 +127,7 @@ def _version(asked: bool) -> None:
         typer.echo(f"isaac {__version__}")
         raise typer.Exit
 
-# %% ../nbs/23_cli.ipynb #8132034b
+# %% ../nbs/23_cli.ipynb #b5c04209
 @app.callback(invoke_without_command=True)
 def main(ctx: typer.Context,
          version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False):
@@ -123,7 +137,7 @@ def main(ctx: typer.Context,
 
     Without internet access, set ISAAC_MIRROR to a directory or an http(s) address that holds them.
 
-    Exit codes: 0 done, 1 failed, 2 bad usage or input."""
+    Exit codes: 0 done, 1 a requirement or a check does not hold, 2 it could not be done: usage, input, or what it needs."""
     if ctx.invoked_subcommand is None: typer.echo(START, nl=False)
 
 # %% ../nbs/23_cli.ipynb #afc67932
@@ -277,7 +291,7 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
     made = [studies.obtain_checkpoint(folder, example, pairs, s, choice.config(), device, not quiet) for s, folder in folders.items()]
     show_training(made, dataset, out or Path("runs", Path(dataset).stem, choice.name), several=seeds is not None, as_json=json)
 
-# %% ../nbs/23_cli.ipynb #5916aeae
+# %% ../nbs/23_cli.ipynb #bf790e92
 def _folders(choice, out: Path | None, dataset: str, several: bool) -> dict[int, Path]: # training seed → folder of its checkpoint
     if out and not several: return {choice.seeds[0]: out}
     return {s: (out or Path("runs", Path(dataset).stem, choice.name)) / f"seed{s}" for s in choice.seeds}
@@ -286,18 +300,13 @@ def show_training(made: list, dataset: str, parent: Path, several: bool, as_json
     "The accuracy of new checkpoints, for people or for scripts."
     answers = [{"checkpoint": c.path, "metrics": c.metrics, "provenance": c.provenance} for c in made]
     if as_json: return print_json({"checkpoints": answers, "test": over_seeds(made)} if several else answers[0])
-    if not several: print_table(_accuracy(made[0].metrics), made[0].name)
+    from isaac.models.training import accuracy_table
+    if not several: print_table(accuracy_table(made[0].metrics), made[0].name)
     else: print_table(over_seeds(made), f"{made[0].label}, test part")
     where = f"Checkpoints: {parent}" if several else f"Checkpoint: {made[0].path}"
     typer.echo(f"{where}\nAudit {'one' if several else 'it'}:   isaac audit {made[0].path} --dataset {dataset}")
 
-# %% ../nbs/23_cli.ipynb #111dd88f
-def _accuracy(metrics: dict): # → one row per part
-    "The metrics of a checkpoint as a frame."
-    import pandas as pd
-    return pd.DataFrame([{"part": part.replace("_", ", ")} | metrics[part] | {"pairs": metrics["n"][part]} for part in metrics["n"]])
-
-
+# %% ../nbs/23_cli.ipynb #8578b081
 def over_seeds(made: list): # checkpoints → one row per seed, then mean and sd; of one seed there is no sd
     "The metrics on the test part over training seeds."
     import pandas as pd
@@ -730,15 +739,14 @@ def curves(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpo
                                                                values="value", sort=False).reset_index(), "Accuracy at both ends")
     print_table(found.areas, "Areas under the curves; difference: prior minus control")
 
-# %% ../nbs/23_cli.ipynb #1ac30ec5
+# %% ../nbs/23_cli.ipynb #a55ddc53
 DrawsPer = Annotated[int, typer.Option(min=1, help="Independent draws of every comparison.")]
 
 def show_regions(found, name: str, as_json: bool) -> None: # a `RegionAudit`
     "Scores of comparisons within the pocket, for people or for scripts."
     if as_json: return print_json(found.tables())
     for row in found.unasked.itertuples(): typer.echo(f"Not asked: {row.comparisons:,} of {row.kind}, {row.matching}: {row.reason}.", err=True)
-    hidden = ["dose", "moves_own", "moves_other", "dominance", "falls_own", "falls_other", "status"]
-    print_table(found.scores.drop(columns=hidden), name)
+    print_table(found.headline, name)
 
 @app.command()
 def contacts(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -989,7 +997,7 @@ def show_drug_audit(found, tables: dict, as_json: bool) -> None: # a `DrugAudit`
     for (operator, reason), rows in tables["unauditable"].groupby(["operator", "reason"]):
         typer.echo(f"Not asked, {operator}: {rows['drug_id'].nunique()} drugs: {reason}", err=True)
 
-# %% ../nbs/23_cli.ipynb #4cd35f47
+# %% ../nbs/23_cli.ipynb #9b60d40a
 @app.command()
 @reads_tables
 def joint(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, MODULE:OBJECT or an address, as for isaac audit.")],
@@ -1030,8 +1038,7 @@ def joint(model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoi
     if out: _write(out, tables, joint_figure(found.arms))
     if json: return print_json(tables)
     print_unasked(found.plan)
-    wide = found.arms.pivot_table(index=["target_arm", "drug_arm"], columns="measure", values="value", sort=False).reset_index()
-    print_table(wide, f"Mean sizes, {len(found.plan.pairs):,} pairs")
+    print_table(found.sizes, f"Mean sizes, {len(found.plan.pairs):,} pairs")
     print_table(found.scores, "Interaction of both priors: its share beside that of a control")
 
 # %% ../nbs/23_cli.ipynb #4bfa3b96

@@ -411,7 +411,8 @@ def reject(found: list[tuple[int, Problem]], # what is wrong with which row
         listing = pd.DataFrame([(row, p.field, p.value, p.reason) for row, p in found], columns=["row", "field", "value", "reason"])
         with atomic_path(path) as temporary: listing.to_csv(temporary, index=False)
         if rows: warnings.warn(f"{summary}: dropped, and listed in {path}", stacklevel=4)
-    if total == len(rows): raise InputError("No usable row" if total else "The table is empty", problems)
+    if not total: raise InputError("The table is empty", advice="It needs a row for each pair")
+    if total == len(rows): raise InputError("No usable row", problems)
     return rows
 
 # %% ../nbs/02_datasets.ipynb #52a4cc88

@@ -11,6 +11,7 @@ __all__ = ['ORIGIN', 'DEEPDTA', 'TOOLKIT', 'OPENCADD', 'SOURCES', 'KINASE_COLUMN
 import json
 import pickle
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,15 @@ def _from_directory(source: Source, directory: Path) -> Path:
 class Unreachable(DownloadError):
     "No connection to the server at all, so that asking it for more files is pointless."
 
+def _check_cache() -> None:
+    "Raises `InputError` where downloads cannot be kept."
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_dir()): pass
+    except OSError as error:
+        raise InputError("Downloads cannot be kept", [Problem("setting", "ISAAC_CACHE", str(cache_dir()), error.strerror or str(error))],
+                         "Set ISAAC_CACHE to a directory that can be written") from None
+
 def _from_web(source: Source, base: str, progressbar: bool) -> Path:
     "The file in the cache, downloaded to it if it is not there or not right."
     import pooch
@@ -101,6 +111,8 @@ def _from_web(source: Source, base: str, progressbar: bool) -> Path:
         pooch.HTTPDownloader(progressbar=progressbar, timeout=30)(url, output, keeper)
         if reason := mismatch(Path(output), source): raise ValueError(reason)
 
+    if path := _cached(source): return path
+    _check_cache()
     try:
         keeper = pooch.create(cache_dir(), base, registry={source.path: f"sha256:{source.sha256}"}, retry_if_failed=2)
         return Path(keeper.fetch(source.path, downloader=checked))

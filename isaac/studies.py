@@ -30,8 +30,9 @@ from .comparison import Comparison, compare
 from .controls import null_scores
 from .core import InputError, Problem, atomic_path, read_json, write_json
 from .datasets import KINDS, DTIDataset, Split, load_davis, load_kiba
+from .display import Shown
 from .models.encoders import TwoTowerModel, device_of, untrained
-from .models.training import TrainingConfig, check_stages, provenance_of, train
+from .models.training import TrainingConfig, accuracy_table, check_stages, provenance_of, train
 from .plan import Design, make_plan, validated
 from .planted import TRUTH_COLUMNS, PlantedOptions, plant, planted_prior, rank_correlation, reliance_chart, true_reliance
 from .predictors import reading
@@ -81,7 +82,8 @@ def load_dataset(choice: DatasetChoice) -> DTIDataset:
         known = f"not {', '.join(APPLICABLE)}, or a .csv, .tsv, .parquet or .xlsx file"
         raise InputError("Unknown data set", [Problem("option", "dataset", choice.name, known)])
     if choice.threshold is None and choice.unit != "binary":
-        raise InputError("A table needs a threshold", [Problem("option", "threshold", None, "from which affinity on does a pair bind?")])
+        raise InputError("A table needs a threshold", [Problem("option", "threshold", None, "from which affinity on does a pair bind?")],
+                         "Pass one, such as --threshold 7, in the unit of the affinities (pKd 7 is 100 nM)")
     return read_dataset(choice.name, choice.threshold, duplicates=choice.duplicates, on_error=choice.on_error, rejected=choice.rejected,
                         **{name: getattr(choice, name) for name in TABLE_OPTIONS})
 
@@ -240,8 +242,8 @@ def _content(name: str | Path, folder: Path = Path(), above: Sequence = ()) -> d
     return _merged(_content(base, file.parent if isinstance(file, Path) else Path(), (*above, key)), content)
 
 # %% ../nbs/22_studies.ipynb #7f114a76
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class Checkpoint(Shown):
     "A trained model with its record."
     path: Path
     model: TwoTowerModel # in evaluation mode
@@ -258,6 +260,9 @@ class Checkpoint:
 
     @property
     def name(self) -> str: return f"{self.label}, seed {self.seed}"
+
+    def _line(self) -> str: return f"Checkpoint {self.name}: {self.path}"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Accuracy": accuracy_table(self.metrics)}
 
 # %% ../nbs/22_studies.ipynb #599a3c78
 def _advice(path: Path) -> str:
@@ -384,8 +389,8 @@ def truth_drawing(truth: pd.DataFrame, level: float = 0.95) -> Drawing: # for a 
     return Drawing("truth", "Beside the truth", reliance_chart(truth, level), TRUTH_READING, found)
 
 # %% ../nbs/22_studies.ipynb #447fa30d
-@dataclass(frozen=True, eq=False)
-class StudyResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class StudyResult(Shown):
     "All audits of a study."
     config: StudyConfig
     out: Path
@@ -393,6 +398,9 @@ class StudyResult:
     audits: dict[str, AuditResult]     # run name → audit
     comparison: Comparison | None      # of all runs; None where there is one
     truth: pd.DataFrame | None = None  # of planted data: true reliance beside RS and AUROC, see `truth_frame`
+
+    def _line(self) -> str: return f"StudyResult {self.out.name}: {len(self.audits)} audits, reports and tables in {self.out}"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Accuracy on the test part, and the primary endpoint": self.summary}
 
     @property
     def scores(self) -> pd.DataFrame:

@@ -122,7 +122,8 @@ def _text_grid(path: Path, options: TableOptions, rows: int | None) -> pd.DataFr
 def _other_delimiter(header: str, delimiter: str) -> str:
     "Advice, where the header does not have the delimiter but another."
     other = next((d for d in ",;\t|" if d in header), "")
-    return f"The header has no {delimiter!r}, but {other!r}: pass delimiter={other!r}" if other and delimiter not in header else ""
+    if not other or delimiter in header: return ""
+    return f"The header has no {delimiter!r}, but {other!r}: pass delimiter={other!r}, or --delimiter {other!r}"
 
 # %% ../nbs/04_tables.ipynb #14aa946b
 def _sheet_grid(path: Path, options: TableOptions, rows: int | None) -> tuple[pd.DataFrame, list[str]]:
@@ -626,6 +627,7 @@ def preview(path: str | Path,
     "What `read_dataset` would make of a file. Raises InputError only where nothing can be read."
     pairs = understand(path, TableOptions(**options), rows)
     problems = sorted(pairs.found + unsettled(pairs.usable, pairs.scale, duplicates), key=lambda item: item[0])
+    if pairs.table.empty: problems.append((0, Problem("the table", "rows", 0, "nothing below the header")))
     complete = rows is None or not (pairs.table.index > rows).any() # row 1 is the header
     return Preview(pairs.name, complete, pairs.columns, pairs.scale, pairs.notes, pairs.doubts, tuple(p for _, p in problems),
                    _counts(pairs), _distributions(pairs))

@@ -113,9 +113,75 @@ def test_without_network_and_mirror_a_study_says_what_to_set(tmp_path):
     refused = "http://127.0.0.1:9"
     done = process("study", "davis-deepdta", cwd=tmp_path, ISAAC_MIRROR=None, ISAAC_CACHE=str(tmp_path / "cache"),
                    HTTPS_PROXY=refused, https_proxy=refused, NO_PROXY=None, no_proxy=None)
-    assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
     assert "Error: " in done.stderr and "set ISAAC_MIRROR to a directory, or an http(s) address" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+PAIRS = "smiles,sequence,affinity\n" + "".join(f"{smiles},{'MKTAYIAKQR' * 4}{last},{5 + i}\n"
+                                               for i, smiles in enumerate(("CCO", "CCN", "c1ccccc1O")) for last in "ACDE")
+ASKED = ["--dataset", "pairs.csv", "--threshold", "6"]
+
+FIRST_MINUTES = {
+    "columns of other names": (["validate", "other.csv"], ["smiles", "sequence", "mol, prot, val", "--column smiles="]),
+    "nothing in a file": (["validate", "empty.csv"], ["empty.csv", "is empty"]),
+    "a header alone": (["validate", "header.csv"], ["nothing below the header"]),
+    "semicolons": (["validate", "semicolons.csv"], ["--delimiter ';'"]),
+    "semicolons, a mark and decimal commas, as Excel writes": (["validate", "excel.csv"], ["--delimiter ';'"]),
+    "UTF-16": (["validate", "wide.csv"], ['encoding="utf-16"']),
+    "no file": (["validate", "absent.csv"], ["absent.csv", "does not exist"]),
+    "no threshold": (["audit", "faulty:model", "--dataset", "pairs.csv"], ["--threshold 7"]),
+    "no such device": (["train", "deepdta", *ASKED, "--device", "gpu"], ["'gpu'", "Use auto, cpu"]),
+    "a misspelt matching": (["audit", "nowhere", "--matchings", "geometri"], ["geometri", "geometry"]),
+    "a misspelt option": (["audit", "nowhere", "--opertors", "mask"], ["--operators"]),
+    "a misspelt command": (["audti", "nowhere"], ["Did you mean 'audit'?"]),
+    "a folder that is no checkpoint": (["audit", "folder"], ["model.safetensors", "isaac train deepdta"]),
+    "a model that fails": (["audit", "faulty:model", *ASKED, "--prior", "motif:K", "--min-prior", "1", "--doses", "1"],
+                           ["ZeroDivisionError", "faulty.py, line 1", "isaac check"]),
+    "a model with a missing import": (["audit", "needs:model", *ASKED], ["no_such_package", "Importing needs failed"]),
+}
+
+@pytest.mark.parametrize("what", FIRST_MINUTES)
+def test_what_goes_wrong_in_the_first_minutes_says_the_next_step(what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    for name, content in {"pairs.csv": PAIRS, "other.csv": PAIRS.replace("smiles,sequence,affinity", "mol,prot,val"), "empty.csv": "",
+                          "header.csv": "smiles,sequence,affinity\n", "semicolons.csv": PAIRS.replace(",", ";"),
+                          "excel.csv": "\ufeff" + PAIRS.replace(",", ";").replace("\n", ",5\r\n").replace("affinity,5", "affinity"),
+                          "faulty.py": "def model(smiles, sequences): return 1 / 0\n", "needs.py": "import no_such_package\n"}.items():
+        (tmp_path / name).write_text(content, encoding="utf-8", newline="")
+    (tmp_path / "wide.csv").write_text(PAIRS, encoding="utf-16")
+    arguments, says = FIRST_MINUTES[what]
+    done = call(*arguments)
+    assert done.exit_code == 2 and "Traceback" not in done.output and (done.exception is None or isinstance(done.exception, SystemExit))
+    assert [word for word in says if word not in done.output] == []
+    for name in ("faulty", "needs"): sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_table_is_the_same_with_other_line_ends_and_a_byte_order_mark(tmp_path, ends, mark):
+    (tmp_path / "pairs.csv").write_text(mark + PAIRS.replace("\n", ends), encoding="utf-8", newline="")
+    look = json.loads(call("validate", tmp_path / "pairs.csv", "--json").stdout)
+    assert look["counts"][0]["count"] == 12 and look["problems"] == [] and look["columns"]["smiles"] == "smiles"
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_is_not_called_a_missing_network(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ISAAC_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.delenv("ISAAC_MIRROR", raising=False)
+    done = call("fetch", "davis")
+    assert done.exit_code == 2 and "Set ISAAC_CACHE to a directory that can be written" in done.stderr and "internet" not in done.stderr
+
+
+def test_no_p_value_is_printed_as_zero(capsys):
+    import pandas as pd
+
+    from isaac.cli import print_table
+    print_table(pd.DataFrame({"test": ["untrained networks"], "value": [-0.25], "p": [2e-6], "q": [0.0004], "p_holm": [0.04], "se": [float("nan")]}))
+    said = capsys.readouterr().out
+    assert said.count("<0.001") == 2 and " 0.040" in said and "-0.250" in said and "0.000" not in said and "–" in said
 
 
 def test_fetch_lists_checked_files(mirror):

@@ -164,10 +164,24 @@ def test_every_import_is_a_declared_requirement():
     assert undeclared == {} and "numpy" in foreign
 
 
+def test_the_example_that_the_readme_begins_with_prints_what_stands_below_it():
+    "Word for word, without data or network; and a blind model's interval includes one half, that of one that reads the pocket does not."
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, below = re.search(r"```python\n(.*?)```\n\n((?:    [^\n]*\n)+)", readme, re.DOTALL).groups()
+    assert len([line for line in code.splitlines() if line]) <= 10
+    elsewhere = environment(ROOT) | {"ISAAC_MIRROR": "http://127.0.0.1:9", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", env=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    assert printed == [line.strip() for line in below.splitlines()]
+    intervals = [tuple(map(float, re.search(r"interval (\S+) to (\S+);", line).groups())) for line in printed]
+    assert intervals[0][0] < 0.5 < intervals[0][1] and intervals[1][0] > 0.9
+
+
 def test_the_readme_example_is_true_to_the_interface():
     "Its names exist, its calls fit the signatures and its methods are methods of the result, without training a model."
     import isaac.all as everything
-    code = next(cell["text"] for cell in cells_of(ROOT / "nbs" / "index.ipynb", "code") if "isaac.all" in cell["text"])
+    code = next(cell["text"] for cell in cells_of(ROOT / "nbs" / "index.ipynb", "code") if "load_davis" in cell["text"])
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     plain = [call for call in calls if isinstance(call.func, ast.Name)]
     for call in plain:

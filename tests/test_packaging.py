@@ -136,7 +136,7 @@ def test_a_missing_package_is_named_with_what_to_do(installed, tmp_path):
     "As where ISAAC was installed without its dependencies."
     code = "import sys; sys.modules['torch'] = None; from isaac.cli import app; app(['study', 'quickstart'])"
     done = outside([installed / "python", "-c", code], tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "the package torch is missing" in done.stderr and "-m pip install isaac-audit" in done.stderr and str(installed.parent) in done.stderr
 
 

@@ -240,7 +240,10 @@ def device_of(name: str = "auto", # auto, cpu, cuda, mps or any other torch know
     if name == "auto": name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try: torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as e:
-        raise InputError("The device cannot be used", [Problem("option", "device", name, str(e).splitlines()[0])], "Use auto or cpu") from e
+        reason = str(e).splitlines()[0]
+        if reason.startswith("Expected one of"): reason = "there is no such kind of device" # torch would list a score that nobody has
+        raise InputError("The device cannot be used", [Problem("option", "device", name, reason)],
+                         "Use auto, cpu, or where there is one cuda or mps") from e
     return torch.device(name)
 
 # %% ../../nbs/models/encoders.ipynb #a3e359bd

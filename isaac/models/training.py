@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainingConfig', 'Grid', 'permutation', 'grid_blocks', 'target_blocks', 'metrics_of', 'MuonAdamW',
            'one_cycle', 'GridTraining', 'quiet_lightning', 'deterministic', 'fit', 'check_stages', 'fit_stages',
-           'TrainingResult', 'provenance_of', 'check_split', 'train']
+           'accuracy_table', 'TrainingResult', 'provenance_of', 'check_split', 'train']
 
 # %% ../../nbs/models/training.ipynb #1c2e2161
 import contextlib
@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from ..core import InputError, IsaacError, Problem, atomic_folder, random_uniform, stream_key, write_json
 from ..datasets import DTIDataset, Split, pair_keys, seen_in_training
+from ..display import Shown
 from ..metrics import regression_metrics
 from .encoders import TwoTowerModel, device_of, distinct, untrained
 
@@ -300,14 +301,24 @@ def fit_stages(model: TwoTowerModel,    # trained in place
     return model, pd.DataFrame(history), {"best_epoch": training.best["epoch"]}
 
 # %% ../../nbs/models/training.ipynb #63e1fcfa
-@dataclass(frozen=True)
-class TrainingResult:
+def accuracy_table(metrics: dict,    # as in `TrainingResult`
+                  ) -> pd.DataFrame: # part, mse (of a regression; squared units of the affinity), ci, auroc, auprc, pairs
+    "The accuracy of a model on the parts of its data."
+    return pd.DataFrame([{"part": part.replace("_", ", ")} | metrics[part] | {"pairs": metrics["n"][part]} for part in metrics["n"]])
+
+@dataclass(frozen=True, repr=False)
+class TrainingResult(Shown):
     "A trained model and what there is to know about it."
     model: TwoTowerModel  # weights of the best-validation epoch, in evaluation mode
     history: pd.DataFrame # stage, epoch (both from 1), train_loss, valid_mse or valid_auroc, seconds
     metrics: dict         # valid, test, test_unseen: {"mse" (of a regression), "ci", "auroc", "auprc"}; n: pairs of each; best_epoch
     provenance: dict      # hashes of data and split, seed, settings, versions
     pairs: pd.DataFrame   # pair_id, drug_id, target_id, part, key (`pair_keys`): the pairs of the training and validation part
+
+    def _line(self) -> str:
+        return f"TrainingResult of {type(self.model).__name__}: epoch {self.metrics['best_epoch']} of {len(self.history)} was kept"
+
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"Accuracy": accuracy_table(self.metrics), "Epochs": self.history}
 
     def save(self, out: str | Path) -> Path: # the folder to create
         "Write the checkpoint, complete or not at all."
