@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ARMS', 'JOINT', 'SIZES', 'Arms', 'crossed', 'joint_plan', 'Joint', 'effects', 'joint_tables', 'joint', 'joint_figure']
 
-# %% ../nbs/22h_joint.ipynb #dd6ad6c9
+# %% ../nbs/22h_joint.ipynb #c3ea469f
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -107,7 +107,7 @@ def joint_plan(model: Any,           # what is asked how it reads; a predictor o
     target = make_plan(pairs, prior, reading(model), design)
     return crossed(target, drug_plan(pairs, atoms, how or drug_reading(model, pairs), reading(model), drugs))
 
-# %% ../nbs/22h_joint.ipynb #b84533dd
+# %% ../nbs/22h_joint.ipynb #4d39163f
 SIZES = ("pocket", "pocket_after", "drug", "interaction", "relative")
 
 @dataclass(frozen=True, eq=False, repr=False)
