@@ -478,7 +478,9 @@ def _read_manifest(directory: Path) -> dict:
     path = directory / "manifest.json"
     return read_json(path) if path.exists() else {}
 
-def write_manifest(directory: Path, manifest: dict) -> None: write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
+def write_manifest(directory: Path, manifest: dict) -> None:
+    "Write what an audit is, with the hash by which it is known again, into its directory."
+    write_json(directory / "manifest.json", manifest | {"identity": identity(manifest)})
 
 # %% ../nbs/20_audit.ipynb #199e4774
 def claim_directory(directory: Path, manifest: dict) -> bool: # whether the same audit is already finished there
@@ -700,7 +702,9 @@ def conclude(prepared: PreparedAudit,       # what was asked
     if out is not None: forget_answers(result.save(out))
     return result
 
-def forget_answers(directory: Path) -> None: shutil.rmtree(directory / ANSWERS, ignore_errors=True) # they are in responses.parquet
+def forget_answers(directory: Path) -> None:
+    "Remove the shards of answers of a finished audit: they are in responses.parquet."
+    shutil.rmtree(directory / ANSWERS, ignore_errors=True)
 
 # %% ../nbs/20_audit.ipynb #7418c6ce
 def model_names(label: str,               # what the model is called

@@ -300,7 +300,8 @@ def compared(a: np.ndarray,     # answers, shape (pairs,)
     if difference[i] <= allowed: return Finding("pass", f"{how}: largest difference {difference[i]:.1g}")
     return Finding("fail", f"{how}: answers differ by up to {difference[i]:.2g} (allowed: {allowed:g}), for example {a[i]:.6g} instead of {b[i]:.6g}")
 
-def worst(*findings: Finding) -> Finding: # the first that failed, else the first
+def worst(*findings: Finding) -> Finding:
+    "The first that failed, else the first."
     return next((f for f in findings if f.status == "fail"), findings[0])
 
 # %% ../nbs/14_checks.ipynb #6f25b491

@@ -146,7 +146,8 @@ class Respondent:
         q = replace(shard[0], drugs=self.drugs)
         return np.concatenate([self.answer(q, np.arange(*step)) for step in pairwise(shard[1])])
 
-def cut(q: Questions, bounds: np.ndarray) -> tuple[Questions, np.ndarray]: # what a worker must know of a shard: its questions, its steps
+def cut(q: Questions, bounds: np.ndarray) -> tuple[Questions, np.ndarray]:
+    "What a worker must know of a shard: its questions, and the bounds of its steps among them."
     return q.part(bounds[0], bounds[-1]), bounds - bounds[0]
 
 # %% ../nbs/13_engine.ipynb #9eb9511b

@@ -66,7 +66,9 @@ def placebo_frame(sums: PlaceboSums, endpoint) -> pd.DataFrame:
 
 Ask = Callable[[Plan, Any, str], Responses] # of a plan, a model, and a name that it has to itself, under which its answers may be kept
 
-def ask_once(plan: Plan, model: Any, name: str) -> Responses: return respond(plan, model)
+def ask_once(plan: Plan, model: Any, name: str) -> Responses: # `name` is for those who keep answers
+    "Answer a plan and keep nothing."
+    return respond(plan, model)
 
 def _askable(plan: Plan) -> Plan | None:
     "A plan that asks more than the unedited pairs."

@@ -112,7 +112,9 @@ def validated(kind: type[BaseModel], # a configuration class
         raise InputError(f"{kind.__name__} cannot be used", problems, f"Options are: {', '.join(kind.model_fields)}") from None
 
 # %% ../nbs/12_plan.ipynb #57f6eeb8
-def needs_homologues(design: Design) -> bool: return "homolog" in design.operators or any(m in RELATED for m in design.matchings)
+def needs_homologues(design: Design) -> bool:
+    "Whether an operator or a matching looks at related sequences."
+    return "homolog" in design.operators or any(m in RELATED for m in design.matchings)
 
 # %% ../nbs/12_plan.ipynb #7a9fdfb3
 def _arms(design: Design) -> list[tuple[str, str]]: # arm, matching

@@ -23,6 +23,7 @@ import pandas as pd
 
 from .core import AMINO_ACIDS, InputError, Problem, random_bits, random_uniform, stream_key
 from .datasets import DTIDataset
+from .display import Shown
 from .inference import bootstrap, percentile_interval
 from .metrics import auroc
 from .operators import conservative, to_letters, to_strings
@@ -187,6 +188,7 @@ MEAN, BINDS = 6.5, 7.35 # of the affinities, whose standard deviation is 1: one 
 ALONE = np.array([1.0, 1.0, -1.0, -1.0]) # what a group adds where drugs count by themselves: acids and bases gain, the others lose
 
 def standardized(x: np.ndarray, like: np.ndarray | None = None) -> np.ndarray: # `like`: what has mean 0 and variance 1; None: x
+    "Values shifted and scaled, without a unit; same shape."
     return (x - (x if like is None else like).mean()) / (x if like is None else like).std()
 
 # %% ../nbs/21b_planted.ipynb #2a75ba9f
@@ -225,8 +227,8 @@ def noisy_affinities(signal: np.ndarray, # mean 0, variance 1, shape (drugs, tar
     return measured(low)
 
 # %% ../nbs/21b_planted.ipynb #8c731df1
-@dataclass(frozen=True, eq=False)
-class Planted:
+@dataclass(frozen=True, eq=False, repr=False)
+class Planted(Shown):
     "A data set of which the truth is known."
     options: PlantedOptions
     dataset: DTIDataset # targets also have: family, domain, pocket and shortcut (1-based residues)
@@ -250,7 +252,8 @@ class Planted:
         text = lambda region: ["".join("+" if z else "−" for z in row) for row in self.states[:, region]]
         return pd.DataFrame({"target_id": self.dataset.targets.target_id, "pocket": text(0), "shortcut": text(1)})
 
-    def __repr__(self) -> str: return f"{self.dataset!r}; {information(self.options.redundancy):.2f} bits between pocket and shortcut"
+    def _tables(self) -> dict[str, pd.DataFrame]: return {"States of all sites, by target": self.latents}
+    def _line(self) -> str: return f"{self.dataset}; {information(self.options.redundancy):.2f} bits between pocket and shortcut"
 
 # %% ../nbs/21b_planted.ipynb #ebf0e076
 def plant(options: PlantedOptions = PlantedOptions()) -> Planted:

@@ -164,6 +164,13 @@ def test_every_import_is_a_declared_requirement():
     assert undeclared == {} and "numpy" in foreign
 
 
+def test_everything_public_says_what_it_is():
+    "A question mark behind a name, or the reference on the site, shows its docstring."
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in TRACKED if path.suffix == ".py" and path.is_relative_to(ROOT / "isaac")}
+    things = [(path, node) for path, tree in trees.items() for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    assert [f"{name_of(path)}: {node.name}" for path, node in things if not node.name.startswith("_") and not ast.get_docstring(node)] == []
+
+
 def test_the_example_that_the_readme_begins_with_prints_what_stands_below_it():
     "Word for word, without data or network; and a blind model's interval includes one half, that of one that reads the pocket does not."
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
