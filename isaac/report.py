@@ -476,10 +476,10 @@ def write_report(path: str | Path, # where to
     return write_text(path, render_report(**content))
 
 # %% ../nbs/19_report.ipynb #1236a1f4
-COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first, all others are exploratory. The mark is the mean over the "
-            "training seeds, the bar its interval. Read models within a block: between blocks the question changes. Two bars may overlap "
-            "although the models differ, because what pairs do to both models alike cancels in a difference; the table of differences "
-            "counts that, these bars cannot.")
+COMPARED = ("Each row is a model, each block one way of asking; the block of the primary endpoint comes first, all others are exploratory. "
+            "The mark is the mean over the training seeds, the bar its interval. Read models within a block: between blocks the question changes. "
+            "Two bars may overlap although the models differ, because what pairs do to both models alike cancels in a difference; the table of "
+            "differences counts that, these bars cannot.")
 
 def _compared_table(frame: pd.DataFrame, caption: str) -> Table | None:
     "A table of a comparison; where rows say what they are, those of the primary endpoint come first and the rest are headed as exploratory."

@@ -176,7 +176,8 @@ def test_what_cannot_be_compared_is_refused_and_every_difference_named(data, pri
 def test_trainings_of_one_model_can_be_summarised_alone(steady):
     found = compare(steady)
     assert found.differences.empty and "value" in found.differences and len(found.models) == 1
-    assert list(found.tables()) == ["Accuracy on the test part, mean ± sd over training seeds", "Reliance on the prior (95% interval); primary: RS, the rest exploratory",
+    assert list(found.tables()) == ["Accuracy on the test part, mean ± sd over training seeds",
+                                    "Reliance on the prior (95% interval); primary: RS, the rest exploratory",
                                     "RS under every condition", "Agreement of trainings on sequences; exploratory"]
     assert found.reliability["icc"].between(-1, 1).all() and found.variance.empty # one model has no variance between models
 
