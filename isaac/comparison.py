@@ -18,7 +18,7 @@ import pandas as pd
 
 from .audit import METRICS, AuditConfig, AuditResult, Endpoint, with_interval
 from .core import InputError, Problem, atomic_path, patch_to, read_json, write_json
-from .display import p_value
+from .display import Shown, p_value
 from .frozen import COMPARED, Finding, Findings, Reference, read_reference, write_reference
 from isaac.inference import (
     auroc_bootstrap,
@@ -50,8 +50,8 @@ from isaac.scores import (
 _FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "auroc_differences": "auroc_differences",
            "relative_range": "relative_range", "variance": "variance", "reliability": "reliability", "seeds": "runs"} # file → field
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     "Models side by side, on the pairs that every one of them can be asked about under every condition."
     models: pd.DataFrame         # one row per model: accuracy (mean, sd over seeds), and RS, log odds, C_sep, OVL of the primary condition
     scores: pd.DataFrame         # one row per model, condition and score: value, interval and its two parts
@@ -100,12 +100,8 @@ class Comparison:
         return write_comparison(path, title=title, tables=self.tables(), scores=self.scores, summary=self.summary(), links=links or {},
                                 score=self.endpoint.score, level=self.level)
 
-    def __repr__(self) -> str: return f"Comparison of {', '.join(self.models['model'])}: {self.summary()}"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-        tables = (f"<p><b>{escape(title)}</b></p>{table.to_html(index=False, border=0)}" for title, table in self.tables().items())
-        return "".join(tables) + f"<p>{escape(self.summary())}</p>"
+    def _line(self) -> str: return f"Comparison of {', '.join(self.models['model'])}: {self.summary()}"
+    def _tables(self) -> dict[str, pd.DataFrame]: return self.tables()
 
 # %% ../nbs/20a_comparison.ipynb #e95dfc13
 Members = list[tuple[str, int | None, AuditResult]] # model, training seed, audit
