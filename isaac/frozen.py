@@ -44,7 +44,7 @@ class Finding:
         draws = np.concatenate([self.draws[..., :worlds], other.draws[..., :worlds]])
         return Finding(**stacked, draws=draws, status=[*self.status, *other.status], pairs=[*self.pairs, *other.pairs])
 
-# %% ../nbs/20_frozen.ipynb #f66f48d6
+# %% ../nbs/20_frozen.ipynb #8d40b29b
 @dataclass(frozen=True, eq=False)
 class Findings:
     "What is known of several models under all conditions."
@@ -75,7 +75,9 @@ class Findings:
     def beside(self, other: "Findings") -> "Findings":
         "These models and then the others, asked the same."
         auroc = self.auroc.beside(other.auroc) if self.auroc is not None and other.auroc is not None else None
-        metrics, reliability = (pd.concat([getattr(self, name), getattr(other, name)], ignore_index=True) for name in ("metrics", "reliability"))
+        filled = [part for part in (self.reliability, other.reliability) if len(part)] # an empty one has no types
+        reliability = pd.concat(filled, ignore_index=True) if filled else self.reliability
+        metrics = pd.concat([self.metrics, other.metrics], ignore_index=True)
         at = {condition: mine.beside(other.at[condition]) for condition, mine in self.at.items()}
         return Findings([*self.trainings, *other.trainings], metrics, at, auroc, reliability, self.left_out)
 
