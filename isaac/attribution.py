@@ -341,7 +341,7 @@ def pair_scores(found: Attributions,
                 "common": (top * top_shares(sizes[0], k)).sum() / k if both else np.nan})
     return pd.DataFrame(rows)[PAIR_COLUMNS]
 
-# %% ../nbs/22f_attribution.ipynb #58b96c42
+# %% ../nbs/22f_attribution.ipynb #2d2be8f8
 def mean_intervals(values: pd.DataFrame,   # one row per pair, NaN where there is no value
                    drugs: np.ndarray,      # drug of every pair
                    sequences: np.ndarray,  # sequence of every pair
@@ -380,7 +380,7 @@ def completeness(found: Attributions) -> str: # empty where integrated gradients
     failing, targets = missing.index[missing.gt(INCOMPLETE)], found.pairs.set_index("pair_id")["sequence"]
     return (f"Integrated gradients of {len(failing):,} of {len(missing):,} pairs ({targets[failing].nunique():,} of {targets.nunique():,} sequences) "
             f"miss more than {INCOMPLETE:.0%} of the difference that they should add up to; the median misses {missing.median():.1%}, "
-            f"the worst {missing.max():.1%}" + (". More steps make it less" if len(failing) else ""))
+            f"the worst {missing.max():.1%}" + (". More steps may help" if len(failing) else ""))
 
 # %% ../nbs/22f_attribution.ipynb #795c7855
 def percentiles(found: Attributions) -> pd.DataFrame: # as `residues`, with the percentile of |attribution| within its pair, 0–1
