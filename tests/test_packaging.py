@@ -157,7 +157,7 @@ def test_without_data_the_message_says_why_and_what_to_do(installed, tmp_path):
     "No network, a mirror that is not there, and one that is empty are told apart; what works without data is named."
     done = outside([installed / "python", "-c", FIRST_MINUTES], tmp_path)
     said = json.loads(done.stdout)
-    assert {code for code, _ in said.values()} == {1} and "Traceback" not in done.stderr
+    assert {code for code, _ in said.values()} == {2} and "Traceback" not in done.stderr
     (_, offline), (_, nowhere), (_, empty) = said.values()
     assert "no connection" in offline and "set ISAAC_MIRROR to a directory" in offline and "isaac study quickstart" in offline
     assert "neither an existing directory nor" in nowhere and "unset it to download" in nowhere
