@@ -7,7 +7,7 @@ __all__ = ['SCALES', 'READERS', 'EXCHANGE_SCHEMA', 'KINDS', 'CHECKED', 'question
            'instructions', 'write_questions', 'load_questions', 'prediction_files', 'read_predictions', 'value_problem',
            'row_problems', 'few_decimals', 'score_predictions']
 
-# %% ../nbs/21_exchange.ipynb #2c9cf686
+# %% ../nbs/21_exchange.ipynb #d07efde0
 import json
 import math
 import time
@@ -39,7 +39,7 @@ def question_codes(smiles: str,    # the drug
     digest = content_hash(smiles, sequence, time)
     return f"q{digest[:20]}", f"c{digest[20:28]}"
 
-# %% ../nbs/21_exchange.ipynb #61c03861
+# %% ../nbs/21_exchange.ipynb #05d8d6f1
 @dataclass(frozen=True, eq=False, repr=False)
 class Questionnaire(Shown):
     "A prepared audit with its questions as they are written to files."

@@ -10,7 +10,7 @@ __all__ = ['TABLE_OPTIONS', 'PLANTED_OPTIONS', 'OF_A_TABLE', 'APPLICABLE', 'Opti
            'audited_part', 'learnt_split', 'truth_frame', 'truth_table', 'truth_drawing', 'StudyResult', 'run_study',
            'find_audits', 'remake_reports', 'study_facts', 'audit_command', 'untrained_null']
 
-# %% ../nbs/22_studies.ipynb #9429f6da
+# %% ../nbs/22_studies.ipynb #87069e2b
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ class DatasetChoice(Options):
         "The options of the planted data set. Raises `InputError` for those that cannot be planted."
         return PlantedOptions(**{name: getattr(self, name) for name in PLANTED_OPTIONS})
 
-# %% ../nbs/22_studies.ipynb #a28787b8
+# %% ../nbs/22_studies.ipynb #82ce7f38
 def load_dataset(choice: DatasetChoice) -> DTIDataset:
     "Raises `InputError` for unknown names and unusable tables, `DownloadError` where a public file cannot be had."
     if choice.name == "davis": return load_davis(choice.sequences)
@@ -241,7 +241,7 @@ def _content(name: str | Path, folder: Path = Path(), above: Sequence = ()) -> d
     if not isinstance(base, str): raise InputError("A study extends one other", [Problem(str(name), "extends", base, "not a name or path")])
     return _merged(_content(base, file.parent if isinstance(file, Path) else Path(), (*above, key)), content)
 
-# %% ../nbs/22_studies.ipynb #7f114a76
+# %% ../nbs/22_studies.ipynb #245fc615
 @dataclass(frozen=True, eq=False, repr=False)
 class Checkpoint(Shown):
     "A trained model with its record."
@@ -388,7 +388,7 @@ def truth_drawing(truth: pd.DataFrame, level: float = 0.95) -> Drawing: # for a 
              f"all AUROCs lie within {number(float(np.ptp(truth.auroc)))} of each other.")
     return Drawing("truth", "Beside the truth", reliance_chart(truth, level), TRUTH_READING, found)
 
-# %% ../nbs/22_studies.ipynb #447fa30d
+# %% ../nbs/22_studies.ipynb #8b75e590
 @dataclass(frozen=True, eq=False, repr=False)
 class StudyResult(Shown):
     "All audits of a study."
@@ -502,7 +502,7 @@ def remake_reports(run: str | Path, # directory of a study or of an audit
     _write_report(run, title, named, compare(list(audits.values()), accuracy=truth is None) if len(audits) > 1 else None, truth)
     return reports
 
-# %% ../nbs/22_studies.ipynb #250e25ee
+# %% ../nbs/22_studies.ipynb #be305208
 def study_facts(run: str | Path, # directory of a study
                ) -> dict[str, str]: # title, command, audit: as for `isaac.comparison.freeze`; none for a directory that is no study
     "What to say of a finished study when it is frozen."
