@@ -6,7 +6,7 @@
 __all__ = ['Members', 'Audits', 'DIFFERENCES', 'EQUIVALENT', 'AUROC_COLUMNS', 'VARIANCE_COLUMNS', 'RELIABILITY_COLUMNS',
            'Comparison', 'compare', 'freeze']
 
-# %% ../nbs/20a_comparison.ipynb #f904f1e7
+# %% ../nbs/20a_comparison.ipynb #949ac497
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +46,7 @@ from isaac.scores import (
     named,
 )
 
-# %% ../nbs/20a_comparison.ipynb #f649ff00
+# %% ../nbs/20a_comparison.ipynb #442752ff
 _FRAMES = {"models": "models", "comparison": "scores", "differences": "differences", "auroc_differences": "auroc_differences",
            "relative_range": "relative_range", "variance": "variance", "reliability": "reliability", "seeds": "runs"} # file → field
 
@@ -150,9 +150,9 @@ def _status(seeds: list[Contrast]) -> str:
     silent = sum(not c.responds for c in seeds)
     return "ok" if not silent else "no response" if silent == len(seeds) else f"no response in {silent} of {len(seeds)} seeds"
 
-# %% ../nbs/20a_comparison.ipynb #a56de148
+# %% ../nbs/20a_comparison.ipynb #e131458f
 def _estimate(members: Members, groups: list[np.ndarray], condition: Condition, rows: np.ndarray) -> Finding:
-    "Finding every score at one condition on the pairs `rows`; `groups` holds the places of each model's audits."
+    "Every score at one condition on the pairs `rows`; `groups` holds the places of each model's audits."
     results, config = [r for _, _, r in members], members[0][2].config
     contrasts = [contrast(r.plan, r._matrix, *condition, rows, r.responses.noise, r.binder) for r in results]
     status = [_status([contrasts[i] for i in g]) for g in groups]

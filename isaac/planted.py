@@ -11,7 +11,7 @@ __all__ = ['SCAFFOLDS', 'PHARMACOPHORE', 'DECORATIONS', 'CARRIED', 'MOST_DRUGS',
            'rewrite_drugs', 'true_drug_reliance', 'Interaction', 'true_interaction', 'rank_correlation',
            'reliance_chart']
 
-# %% ../nbs/21b_planted.ipynb #71701e8a
+# %% ../nbs/21b_planted.ipynb #4cb61199
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -183,7 +183,7 @@ def grow_family(layout: Layout, leaves: int, family: int, seed: int = 0) -> np.n
         letters = np.where(changes, conservative(letters, residues[None], stream_key(keys, "what")), letters)
     return letters[np.sort(_shuffled(range(len(letters)), seed, "leaves", family)[:leaves])]
 
-# %% ../nbs/21b_planted.ipynb #f0d38bc9
+# %% ../nbs/21b_planted.ipynb #13e8260b
 MEAN, BINDS = 6.5, 7.35 # of the affinities, whose standard deviation is 1: one in five pairs binds
 ALONE = np.array([1.0, 1.0, -1.0, -1.0]) # what a group adds where drugs count by themselves: acids and bases gain, the others lose
 
@@ -226,7 +226,7 @@ def noisy_affinities(signal: np.ndarray, # mean 0, variance 1, shape (drugs, tar
         low, high = (middle, high) if auroc(measured(middle).ravel(), signal.ravel(), BINDS) > ceiling else (low, middle)
     return measured(low)
 
-# %% ../nbs/21b_planted.ipynb #8c731df1
+# %% ../nbs/21b_planted.ipynb #6912bc28
 @dataclass(frozen=True, eq=False, repr=False)
 class Planted(Shown):
     "A data set of which the truth is known."
@@ -420,15 +420,17 @@ def _planted_rows(planted: Planted, frame: pd.DataFrame) -> np.ndarray: # shape 
         raise InputError("These pairs were not planted", wrong, "Plant with the same options")
     return rows
 
-# %% ../nbs/21b_planted.ipynb #23354ed2
+# %% ../nbs/21b_planted.ipynb #6cf34256
 def _asker(model: Any, frame: pd.DataFrame): # → function (smiles, sequences) → numbers, on the linear scale
     "What asks a model about pairs in their order."
     model = as_predictor(model)
     scale = reading(model).scale
     return lambda smiles, sequences: to_linear(as_numbers(model.predict(list(smiles), list(sequences)), len(frame)), scale)[0]
 
-def _share(halves: list[np.ndarray], base: np.ndarray, frame: pd.DataFrame, worlds: int, seed: int, level: float) -> Reliance:
-    "The first index as a share of both; `halves`: half the squared change of every pair and draw, shape (pairs, draws) each."
+def _share(ask, again, frame: pd.DataFrame, draws: int, worlds: int, seed: int, level: float) -> Reliance:
+    "The first part's total index as a share of both; `again`: answers where part 0 or 1 is drawn anew, by part and draw."
+    base = ask(frame.smiles, frame.sequence)
+    halves = [np.stack([(again(part, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for part in (0, 1)]
     arms = Contrast(*halves) # a share of two sums, as RS is, of other quantities
     (spread,), = bootstrap([arms], frame.smiles, frame.sequence, worlds, seed, scores=(reasoning_score,))
     low, high = percentile_interval(spread, level)
@@ -447,9 +449,7 @@ def true_reliance(model: Any,             # a predictor, or a function (smiles, 
     frame = (pairs or planted.dataset).frame
     ask, (rows, place) = _asker(model, frame), np.unique(_planted_rows(planted, frame), return_inverse=True)
     again = lambda region, draw: ask(frame.smiles, np.array(rewrite(planted, rows, region, draw, seed), dtype=object)[place])
-    base = ask(frame.smiles, frame.sequence)
-    halves = [np.stack([(again(region, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for region in (0, 1)]
-    return _share(halves, base, frame, worlds, seed, level)
+    return _share(ask, again, frame, draws, worlds, seed, level)
 
 # %% ../nbs/21b_planted.ipynb #1b6edd29
 def rewrite_drugs(planted: Planted,
@@ -467,20 +467,22 @@ def rewrite_drugs(planted: Planted,
         rewritten.append(smiles)
     return rewritten
 
-# %% ../nbs/21b_planted.ipynb #79590574
+# %% ../nbs/21b_planted.ipynb #08a879ac
+def _planted_drugs(planted: Planted, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]: # rows of planted.dataset.drugs; which of them, per pair
+    "The drugs of some pairs."
+    return np.unique(pd.Index(planted.dataset.drugs.drug_id).get_indexer(frame.drug_id), return_inverse=True)
+
 def true_drug_reliance(model: Any, planted: Planted, pairs: DTIDataset | None = None, draws: int = 16, # as for `true_reliance`
                        level: float = 0.95, worlds: int = 1000, seed: int = 0,
                       ) -> Reliance:
     "Sobol's total indices of a drug's pharmacophore and of its scaffold, as `true_reliance` has them of pocket and shortcut."
     frame = (pairs or planted.dataset).frame
     _planted_rows(planted, frame)
-    ask, (drugs, which) = _asker(model, frame), np.unique(pd.Index(planted.dataset.drugs.drug_id).get_indexer(frame.drug_id), return_inverse=True)
+    ask, (drugs, which) = _asker(model, frame), _planted_drugs(planted, frame)
     again = lambda part, draw: ask(np.array(rewrite_drugs(planted, drugs, part, draw, seed), dtype=object)[which], frame.sequence)
-    base = ask(frame.smiles, frame.sequence)
-    halves = [np.stack([(again(part, draw) - base)**2 / 2 for draw in range(draws)], axis=1) for part in (0, 1)]
-    return _share(halves, base, frame, worlds, seed, level)
+    return _share(ask, again, frame, draws, worlds, seed, level)
 
-# %% ../nbs/21b_planted.ipynb #e124bb94
+# %% ../nbs/21b_planted.ipynb #76fc1b88
 INTERPLAY = Score("true interaction", "share of the variance due to two parts that is due to both together, 0–1",
                   lambda c: np.stack([c.mechanistic.mean(axis=1), c.control.mean(axis=1)], axis=1), lambda x, c: x[..., 0] / x[..., 1], (0, 1))
 
@@ -503,7 +505,7 @@ def true_interaction(model: Any,             # as for `true_reliance`
     "Sobol's index of pocket and pharmacophore together, NaN where neither moves the model. Raises `InputError` for pairs that were not planted."
     frame = (pairs or planted.dataset).frame
     ask, (rows, place) = _asker(model, frame), np.unique(_planted_rows(planted, frame), return_inverse=True)
-    drugs, which = np.unique(pd.Index(planted.dataset.drugs.drug_id).get_indexer(frame.drug_id), return_inverse=True)
+    drugs, which = _planted_drugs(planted, frame)
     base, together, either = ask(frame.smiles, frame.sequence), [], []
     for draw in range(draws):
         sequences = np.array(rewrite(planted, rows, 0, draw, seed), dtype=object)[place]

@@ -1,59 +1,23 @@
 """Comparisons of models whose reasoning scores are known on paper: what varies over pairs, what over trainings, and what is common to all."""
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
+from weigher import OPTIONS, Weigher, letter_pairs, pocket_of
 
 from isaac.audit import audit
 from isaac.comparison import Comparison, compare
 from isaac.core import InputError
-from isaac.datasets import DTIDataset
 from isaac.inference import pair_weights
 from isaac.priors import prior_from_table
 from isaac.scores import SCORES, contrast
 
-POCKET = np.arange(30, 50)
-OPTIONS = dict(operators=["mask"], matchings=["uniform", "geometry"], doses=[5], repeats=1, intervention_seeds=2, bootstrap_draws=200,
-               primary={"operator": "mask", "matching": "uniform", "dose": 5}, progress=False)
-DRUGS = {"a": "CCO", "b": "CCN", "c": "c1ccccc1", "d": "CNC"}
+
+@pytest.fixture(scope="module")
+def data(): return letter_pairs()
 
 
 @pytest.fixture(scope="module")
-def data():
-    "Four drugs × twelve proteins; the first residue of a protein, A to M, says which it is, and those of the end are G alone."
-    g = np.random.default_rng(0)
-    frame = pd.DataFrame([(d, f"T{i:02}", s, letter + "".join(g.choice(list("DEFHIKL"), 119)), 5 + i / 4)
-                          for d, s in DRUGS.items() for i, letter in enumerate("ACDEFGHIKLMN")],
-                         columns=["drug_id", "target_id", "smiles", "sequence", "affinity"])
-    sequences = frame.groupby("target_id")["sequence"].first()
-    return DTIDataset.from_frame(frame.assign(sequence=frame["target_id"].map(sequences)), name="letters", scale="pKd", threshold=7.0)
-
-
-@pytest.fixture(scope="module")
-def prior(data):
-    rows = [(t, p) for t in data.targets["target_id"] for p in POCKET]
-    return prior_from_table(pd.DataFrame(rows, columns=["target_id", "position"]), data.targets)
-
-
-@dataclass
-class Weigher:
-    "Falls by `share` for every masked residue of the pocket and by 1 − `share` for every other: RS is `share`, whatever the pair."
-    share: float
-    metrics: dict | None = None
-    training_seed: int | None = None
-    max_target_length: int | None = None
-    by_target: bool = False # the pocket counts in proportion to the first letter's place in the alphabet
-    boost: float = 1.0      # of the pocket
-    scale = "affinity"
-
-    def predict(self, smiles, sequences):
-        return np.array([self._one(s, t[:self.max_target_length]) for s, t in zip(smiles, sequences, strict=True)])
-
-    def _one(self, smiles, sequence):
-        inside = sequence[POCKET[0]:POCKET[-1] + 1].count("X")
-        factor = (ord(sequence[0]) - 64) / 5 if self.by_target else 1
-        return 7 - len(smiles) * (self.boost * factor * self.share * inside + (1 - self.share) * (sequence.count("X") - inside))
+def prior(data): return pocket_of(data)
 
 
 @pytest.fixture(scope="module")

@@ -1,60 +1,33 @@
 """Frozen references: what is kept of a study, that it is enough to place a model among its own, and the one that comes with the package."""
 import json
-from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from weigher import OPTIONS as USUAL
+from weigher import Weigher, letter_pairs, pocket_of
 
 from isaac.audit import METRICS, audit, prepare
 from isaac.comparison import Comparison, compare, freeze
 from isaac.core import InputError
-from isaac.datasets import DTIDataset, load_davis
+from isaac.datasets import load_davis
 from isaac.frozen import COMPARED, packed, read_reference, reference_names, unpacked
 from isaac.priors import KlifsPocket, prior_from_table
 from isaac.scores import KEYS, SCORES, condition_of, conditions
 
-POCKET = np.arange(30, 50)
-OPTIONS = dict(operators=["mask"], matchings=["uniform", "geometry"], doses=[5], repeats=1, intervention_seeds=2, bootstrap_draws=300,
-               primary={"operator": "mask", "matching": "uniform", "dose": 5}, progress=False)
+OPTIONS = USUAL | {"bootstrap_draws": 300}
+varied = partial(Weigher, by_target=True)
 
 
 @pytest.fixture(scope="module")
-def data():
-    "Four drugs × twelve proteins; the first residue of a protein, A to M, says which it is."
-    g = np.random.default_rng(0)
-    sequences = [letter + "".join(g.choice(list("DEFHIKL"), 119)) for letter in "ACDEFGHIKLMN"]
-    drugs = {"a": "CCO", "b": "CCN", "c": "c1ccccc1", "d": "CNC"}
-    rows = [(d, f"T{i:02}", s, q, 5 + i / 4) for d, s in drugs.items() for i, q in enumerate(sequences)]
-    frame = pd.DataFrame(rows, columns=["drug_id", "target_id", "smiles", "sequence", "affinity"])
-    return DTIDataset.from_frame(frame, name="letters", scale="pKd", threshold=7.0)
+def data(): return letter_pairs()
 
 
 @pytest.fixture(scope="module")
-def prior(data):
-    rows = [(t, p) for t in data.targets["target_id"] for p in POCKET]
-    return prior_from_table(pd.DataFrame(rows, columns=["target_id", "position"]), data.targets)
-
-
-@dataclass
-class Weigher:
-    "Falls by `share` for every masked residue of the pocket, in some targets more than in others, and by 1 − `share` for every other."
-    share: float
-    training_seed: int | None = None
-    max_target_length: int | None = None
-    metrics: dict | None = None
-    scale = "affinity"
-
-    def predict(self, smiles, sequences):
-        return np.array([self._one(s, t[:self.max_target_length]) for s, t in zip(smiles, sequences, strict=True)])
-
-    def _one(self, smiles, sequence):
-        inside = sequence[POCKET[0]:POCKET[-1] + 1].count("X")
-        strength = self.share * (ord(sequence[0]) - 64) / 5
-        return 7 - len(smiles) * (strength * inside + (1 - self.share) * (sequence.count("X") - inside))
+def prior(data): return pocket_of(data)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +37,13 @@ def ask(data, prior): return lambda model, name, **given: audit(model, data, pri
 @pytest.fixture(scope="module")
 def study(ask):
     "One model trained three times, and another once."
-    made = [ask(Weigher(share, seed, metrics={"test": {"auroc": a, "auprc": 0.8, "ci": 0.9, "mse": 0.3}}), "steady")
+    made = [ask(varied(share, training_seed=seed, metrics={"test": {"auroc": a, "auprc": 0.8, "ci": 0.9, "mse": 0.3}}), "steady")
             for seed, share, a in ((0, 0.6, 0.90), (1, 0.7, 0.93), (2, 0.8, 0.96))]
-    return [*made, ask(Weigher(0.4), "other")]
+    return [*made, ask(varied(0.4), "other")]
 
 
 @pytest.fixture(scope="module")
-def mine(ask): return ask(Weigher(0.5), "a new one")
+def mine(ask): return ask(varied(0.5), "a new one")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +107,7 @@ def test_differences_are_those_of_all_audits_together(study, mine, path):
 
 
 def test_the_family_is_that_of_ones_own_models(ask, mine, path):
-    second = ask(Weigher(0.9), "b second")
+    second = ask(varied(0.9), "b second")
     gap = compare({"mine": mine, "second": [second]}, reference=path).differences.query("matching == 'uniform' and score == 'RS'")
     theirs = ["other [letters]", "steady [letters]"]
     assert gap["model"].tolist() == ["mine"] * 3 + ["second"] * 2 and gap["other"].tolist() == ["second", *theirs, *theirs]
@@ -157,7 +130,7 @@ def test_a_model_that_sees_less_is_compared_where_it_can_be_and_that_is_said(dat
     late = data.targets["target_id"].iloc[6:]
     table = prior.table.assign(position=prior.table["position"] + 40 * prior.table["target_id"].isin(late))[["target_id", "position"]]
     places = prior_from_table(table, data.targets, "two places")
-    wide, short = (audit(Weigher(0.6, max_target_length=n), data, places, name=str(n), **OPTIONS) for n in (None, 60))
+    wide, short = (audit(varied(0.6, max_target_length=n), data, places, name=str(n), **OPTIONS) for n in (None, 60))
     freeze(wide, tmp_path / "wide.json")
     found = compare(short, reference=tmp_path / "wide.json")
     assert dict(zip(found.models["model"], found.models["pairs"], strict=True)) == {"60": 24, "None [wide]": 48}
@@ -170,13 +143,13 @@ def test_a_model_that_sees_less_is_compared_where_it_can_be_and_that_is_said(dat
 
 
 def test_whatever_does_not_match_is_named_with_both_values_and_what_to_do(data, prior, ask, mine, path):
-    with pytest.raises(InputError) as refused: compare(ask(Weigher(0.5), "else", repeats=2, level=0.9, bootstrap_draws=200), reference=path)
+    with pytest.raises(InputError) as refused: compare(ask(varied(0.5), "else", repeats=2, level=0.9, bootstrap_draws=200), reference=path)
     assert {(p.where, p.field, p.value, p.reason) for p in refused.value.problems} == {
         ("else", "repeats", 2, "1 in letters"), ("else", "level", 0.9, "0.95 in letters"), ("else", "bootstrap_draws", 200, "300 in letters")}
     assert "isaac audit MODEL --dataset letters.csv" in str(refused.value) and 'read_reference("letters").config' in str(refused.value)
-    fewer = audit(Weigher(0.5), data.select(data.pairs["pair_id"][:40]), prior, name="fewer", **OPTIONS)
+    fewer = audit(varied(0.5), data.select(data.pairs["pair_id"][:40]), prior, name="fewer", **OPTIONS)
     moved = prior_from_table(prior.table.assign(position=prior.table["position"] + 3)[["target_id", "position"]], data.targets, "moved")
-    for audited, field in ((fewer, "data"), (audit(Weigher(0.5), data, moved, name="moved", **OPTIONS), "prior")):
+    for audited, field in ((fewer, "data"), (audit(varied(0.5), data, moved, name="moved", **OPTIONS), "prior")):
         with pytest.raises(InputError) as refused: compare(audited, reference=path)
         assert [p.field for p in refused.value.problems] == [field]
     with pytest.raises(InputError, match="is that of a model of letters"): compare({"other [letters]": mine}, reference=path)
@@ -185,7 +158,7 @@ def test_whatever_does_not_match_is_named_with_both_values_and_what_to_do(data, 
 
 
 def test_the_advised_configuration_is_one_that_can_be_compared(data, prior, path):
-    again = audit(Weigher(0.5), data, prior, read_reference(path).config, name="advised", progress=False)
+    again = audit(varied(0.5), data, prior, read_reference(path).config, name="advised", progress=False)
     assert compare(again, reference=path).summary()
 
 
@@ -204,7 +177,7 @@ def test_what_is_no_reference_is_refused(path, tmp_path):
 
 
 def test_an_infinite_score_is_kept_without_an_error(ask, mine, tmp_path):
-    freeze(ask(Weigher(1.0), "sure"), tmp_path / "sure.json")
+    freeze(ask(varied(1.0), "sure"), tmp_path / "sure.json")
     gap = compare(mine, reference=tmp_path / "sure.json").differences.query("score == 'log_odds'")
     assert np.isneginf(gap["value"]).all() and gap["se_pairs"].isna().all() and gap["p"].isna().all()
 
