@@ -259,6 +259,10 @@ def test_the_command_prints_json_and_writes_tables(tmp_path):
     found = json.loads(done.stdout)
     assert done.exit_code == 0 and "no response" in found["summary"] and {r["status"] for r in found["headline"]} == {"no response"}
     assert len(pd.read_csv(tmp_path / "out" / "headline.csv")) == 4 and (tmp_path / "out" / "spelling.csv").is_file()
+    read_back = CliRunner().invoke(app, [*arguments, "--json", "--out", str(tmp_path / "out")])
+    assert read_back.exit_code == 0 and json.loads(read_back.stdout) == found
+    another = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out"), "--caliper", "1"])
+    assert another.exit_code == 2 and "another audit" in another.stderr
     refused = CliRunner().invoke(app, [*arguments, "--prior", "sticky"])
     assert refused.exit_code == 2 and "sticky" in refused.stderr
 
