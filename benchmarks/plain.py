@@ -1,6 +1,6 @@
 """The models as their papers have them run: one encoding per pair, every text padded to the published length, textbook layers. For comparison.
 
-In training the maximum is over everything, as published; in use it is over what is not padding, so that predictions are those of the package.
+Maxima and normalisation are over what is not padding, as in the package, so that both learn and predict the same.
 """
 import numpy as np
 import torch
@@ -17,9 +17,14 @@ def padded(tokens, width: int, table: torch.Tensor) -> torch.Tensor: # shape (te
     return F.embedding(tokens.batch(np.arange(len(tokens.lengths)), width), F.pad(table, (0, 0, 0, 1)))
 
 
-def maximum(h: torch.Tensor, real: np.ndarray, training: bool) -> torch.Tensor: # h: (pairs, filters, places); real: places that a pair has
-    "Of all places in training, of the real ones in use."
-    return h.amax(2) if training else h.masked_fill((torch.arange(h.shape[2]) >= torch.from_numpy(real)[:, None])[:, None], -torch.inf).amax(2)
+def padding(lengths: np.ndarray, width: int) -> torch.Tensor: # bool, shape (pairs, width)
+    "Which places are no part of a pair's text."
+    return torch.arange(width) >= torch.from_numpy(lengths)[:, None]
+
+
+def maximum(h: torch.Tensor, real: np.ndarray) -> torch.Tensor: # h: (pairs, filters, places); real: places that a pair has
+    "Of the real places."
+    return h.masked_fill(padding(real, h.shape[2])[:, None], -torch.inf).amax(2)
 
 
 def plain_deepdta(model: DeepDTA, smiles: list[str], sequences: list[str]) -> torch.Tensor:
@@ -29,7 +34,7 @@ def plain_deepdta(model: DeepDTA, smiles: list[str], sequences: list[str]) -> to
         tokens = charset.tokenize(texts, width)
         h = padded(tokens, width, tower.embedding.weight).transpose(1, 2)
         for convolution in tower.convolutions: h = torch.relu(convolution(h))
-        codes.append(maximum(h, np.maximum(tokens.lengths - tower.receptive_field + 1, 1), model.training))
+        codes.append(maximum(h, np.maximum(tokens.lengths - tower.receptive_field + 1, 1)))
     return model.output(*codes)
 
 
@@ -39,11 +44,12 @@ def plain_deepconv(model: DeepConvDTI, smiles: list[str], sequences: list[str]) 
     tokens = PROTEIN.tokenize(sequences, width)
     vectors = padded(tokens, width, tower.embedding.weight).transpose(1, 2)
     vectors = vectors * F.dropout(torch.ones(len(vectors), vectors.shape[1], 1), tower.dropout, model.training)
-    parts = []
+    real, parts = ~padding(tokens.lengths, width)[:, :, None], []
     for convolution, norm in zip(tower.convolutions, tower.norms, strict=True):
         k = convolution.kernel_size[0]
-        h = F.elu(norm(convolution(F.pad(vectors, ((k - 1) // 2, k - 1 - (k - 1) // 2)))))
-        parts.append(maximum(h, tokens.lengths, model.training))
+        h = convolution(F.pad(vectors, ((k - 1) // 2, k - 1 - (k - 1) // 2))).transpose(1, 2)
+        normal = torch.zeros_like(h).masked_scatter(real, F.elu(norm(h[real[:, :, 0]])))
+        parts.append(maximum(normal.transpose(1, 2), tokens.lengths))
     drugs = model.drug_tower(torch.from_numpy(morgan(smiles, model.radius, model.bits)))
     return model.output(drugs, model.target_dense(torch.cat(parts, 1)))
 
@@ -58,7 +64,7 @@ def masked_attention(layer, x: torch.Tensor, memory: torch.Tensor, real: torch.T
 
 def plain_encoder(model: TAPB, tokens, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: # states, which are real
     "The drug encoder over texts padded to the longest of the batch."
-    real = torch.arange(matrix.shape[1]) < torch.from_numpy(tokens.lengths)[:, None]
+    real = ~padding(tokens.lengths, matrix.shape[1])
     x, turn = model.embedding(matrix), rotary(np.array([matrix.shape[1]]), model.embedding.embedding_dim // model.encoder[0].own.heads, "cpu")
     for layer in model.encoder:
         x = layer.digest(layer.own_norm(x + layer.dropout(masked_attention(layer.own, x, x, real, turn))))
@@ -73,8 +79,7 @@ def plain_tapb(model: TAPB, smiles: list[str], sequences: list[str]) -> torch.Te
     kept = torch.randperm(width)[:round(width * (1 - model.dropped_residues))].sort().values if model.training else torch.arange(width)
     vectors = F.pad(padded(targets, width, residues.embedding.weight[:-1]), (0, 0, residues.window // 2, residues.window // 2))
     h = residues.convolution(vectors.unfold(1, residues.window, 1).transpose(2, 3).flatten(2))
-    beyond = torch.arange(width) >= torch.from_numpy(targets.lengths)[:, None]
-    whole = residues.whole(h.masked_fill(beyond[:, :, None], -torch.inf).amax(1))
+    whole = residues.whole(maximum(h.transpose(1, 2), targets.lengths))
     memory = residues.norm(h + residues.dense(F.gelu(h)) + whole[:, None])[:, kept]
     there = kept < torch.from_numpy(targets.lengths)[:, None]
     there[:, 0] |= ~there.any(1)

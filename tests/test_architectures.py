@@ -217,7 +217,7 @@ def test_reported_names_say_what_was_trained():
 
 
 @kinds
-def test_the_textbook_forward_pass_of_the_benchmark_gives_the_same_numbers(kind):
+def test_the_textbook_forward_pass_of_the_benchmark_gives_the_same_numbers_and_gradients(kind):
     spec = importlib.util.spec_from_file_location("plain", Path(__file__).parents[1] / "benchmarks" / "plain.py")
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
@@ -225,6 +225,13 @@ def test_the_textbook_forward_pass_of_the_benchmark_gives_the_same_numbers(kind)
     sequences = [protein(n, i) for i, n in enumerate((300, 8, 1_500, 2_600))]
     with torch.inference_mode(): expected = plain(model, DRUGS[:4], sequences).numpy()
     assert model.predict(DRUGS[:4], sequences) == pytest.approx(expected, abs=1e-5)
+    gradients, rows = [], np.arange(4)
+    for forward in (plain, lambda model, smiles, sequences: model(smiles, sequences, rows, rows)):
+        model = untrained(kind(dropout=0.0, **{"dropped_residues": 0.0} if kind is TAPB else {}), 3).train()
+        forward(model, DRUGS[:4], sequences).square().sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 5
+    for name, g in gradients[0].items(): torch.testing.assert_close(gradients[1][name], g, atol=1e-4, rtol=1e-3) # those before a normalisation vanish
 
 
 # ---- DeepConv-DTI
