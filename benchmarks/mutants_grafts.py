@@ -19,7 +19,7 @@ from isaac.core import InputError, Problem
 from isaac.graft import graft_curve
 from isaac.mutants import BASELINES
 
-MODELS = {"deepdta": "DeepDTA", "deepconv": "DeepConv-DTI", "tapb": "TAPB"}
+MODELS = {"deepdta": "DeepDTA", "deepconv": "DeepConv-DTI", "tapb": "TAPB (conv)"}
 SETTINGS = {"deepdta": [], "deepconv": ["--set", "objective=regression", "--set", "dropout=0.0"],
             "tapb": ["--set", "objective=regression", "--set", "target_encoder=conv"]}
 SPLITS = {"mutants": "", "mutants-and-wild-types": "-unseen"} # what training leaves out → ending of the folder of answers
