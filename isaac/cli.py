@@ -254,8 +254,8 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
           seeds: Annotated[int | None, typer.Option(help="Train this many models, seeds 0, 1, 2, …; none is left out.")] = None,
           objective: Annotated[str | None, typer.Option(help="regression (on the affinity) or classification (at the threshold).",
                                                         show_default="the architecture's own")] = None,
-          settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="A setting of the architecture, such as dropout=0.2 "
-                                                      "or, for tapb, target_encoder=esm2. Can be repeated.")] = [], # noqa: B006
+          settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="A setting of the architecture or of its training, such as "
+                                                      "dropout=0.2, drugs_per_target=8 or, for tapb, target_encoder=esm2. Can be repeated.")] = [], # noqa: B006
           epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs.", show_default="the architecture's own")] = None,
           second_stage: Annotated[int | None, typer.Option(help="Passes of the second stage, for tapb; 0 leaves it out.",
                                                            show_default="the architecture's own")] = None,
@@ -275,16 +275,21 @@ def train(architecture: Annotated[str, typer.Argument(metavar="ARCHITECTURE", he
     Example: [bold]isaac train deepdta --dataset davis --seed 0 --out runs/davis/deepdta/seed0[/]
 
     Example: [bold]isaac train tapb --dataset davis --seeds 5[/]"""
+    from dataclasses import fields
+    from json import dumps
+
     from isaac import studies
     from isaac.core import InputError, Problem
+    from isaac.models.training import TrainingConfig
     from isaac.plan import validated
     if seed is not None and seeds is not None:
         raise InputError("Give --seed or --seeds", [Problem("option", "seed", seed, f"beside --seeds {seeds}")])
     if seeds is not None and seeds < 1: raise InputError("There is nothing to train", [Problem("option", "seeds", seeds, "not 1 or more")])
-    given = {"epochs": epochs, "second_stage": second_stage, "learning_rate": learning_rate, "precision": precision}
-    own = assignments(settings + ([f"objective={objective}"] if objective else []))
-    choice = validated(studies.ModelChoice, architecture=architecture, settings=own, seeds=tuple(range(seeds)) if seeds else (seed or 0,),
-                       training={name: value for name, value in given.items() if value is not None})
+    options = {"objective": objective, "epochs": epochs, "second_stage": second_stage, "learning_rate": learning_rate, "precision": precision}
+    given = assignments(settings + [f"{name}={dumps(value)}" for name, value in options.items() if value is not None])
+    training = {f.name: given.pop(f.name) for f in fields(TrainingConfig) if f.name in given}
+    choice = validated(studies.ModelChoice, architecture=architecture, settings=given, seeds=tuple(range(seeds)) if seeds else (seed or 0,),
+                       training=training)
     parts, example = validated(studies.SplitChoice, kind=split, seed=split_seed), choice.example()
     pairs = _dataset(dataset, sequences, threshold, on_error, table, quiet).split(parts.kind, parts.seed)
     folders = _folders(choice, out, dataset, several=seeds is not None)

@@ -107,9 +107,16 @@ def validated(kind: type[BaseModel], # a configuration class
     "Build a configuration; every wrong or unknown option becomes one line of an `InputError`."
     try: return kind(**options)
     except ValidationError as error:
-        problems = [Problem("option", ".".join(map(str, e["loc"])) or kind.__name__, e["input"],
-                            e["msg"].removeprefix("Value error, ")) for e in error.errors()]
-        raise InputError(f"{kind.__name__} cannot be used", problems, f"Options are: {', '.join(kind.model_fields)}") from None
+        problems, advice = [], []
+        for e in error.errors():
+            where, inner = [*map(str, e["loc"])], e.get("ctx", {}).get("error")
+            if isinstance(inner, InputError) and inner.problems: # what a part of the configuration says of itself
+                problems += [Problem("option", ".".join(where + [p.field] * (p.field not in where[-1:])), p.value, p.reason) for p in inner.problems]
+                advice.append(inner.advice)
+            else:
+                problems.append(Problem("option", ".".join(where) or kind.__name__, e["input"], e["msg"].removeprefix("Value error, ")))
+                advice.append(f"Options are: {', '.join(kind.model_fields)}")
+        raise InputError(f"{kind.__name__} cannot be used", problems, ". ".join(filter(None, dict.fromkeys(advice)))) from None
 
 # %% ../nbs/12_plan.ipynb #57f6eeb8
 def needs_homologues(design: Design) -> bool:

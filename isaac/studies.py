@@ -295,8 +295,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def provenance_differences(kept: Mapping,   # the record beside a checkpoint
                            wanted: Mapping, # the record it would get now
                           ) -> list[Problem]:
-    "What two records disagree on, apart from software versions and what training found out; a setting that an older record lacks had its default."
-    kept, wanted = (_flat({k: v for k, v in record.items() if k not in ("versions", "best_epoch")}
+    """What two records disagree on, apart from device, software versions and what training found out.
+
+    A setting that an older record lacks had its default."""
+    kept, wanted = (_flat({k: v for k, v in record.items() if k not in ("device", "versions", "best_epoch")}
                           | {"training": asdict(TrainingConfig()) | record.get("training", {})}) for record in (kept, wanted))
     return [Problem("checkpoint", name, kept.get(name), f"now {wanted.get(name)!r}")
             for name in sorted(kept | wanted) if kept.get(name) != wanted.get(name)]

@@ -178,6 +178,8 @@ def test_training_in_mixed_precision_gives_a_model_in_full_precision(kind):
     split = toy().split("warm", seed=0)
     config = TrainingConfig.of(kind, **QUICK | {"precision": "bf16"} | ({"second_stage": 1} if kind is TAPB else {}))
     result = train(small(kind, objective="regression"), split, config=config, progress=False, device="cpu")
+    kept = result.metrics["best_epoch"], f"{config.second_stage or config.epochs}{' of stage 2' if kind is TAPB else ''}"
+    assert repr(result) == f"TrainingResult of {result.model.label}: epoch {kept[0]} of {kept[1]} was kept" and result.provenance["device"] == "cpu"
     assert np.isfinite(result.history.train_loss).all() and {p.dtype for p in result.model.parameters()} == {torch.float32}
     values = result.model.predict(split.test.frame.smiles, split.test.frame.sequence)
     assert len(np.unique(values)) > 5 and not np.array_equal(values, values.astype(np.float16).astype(np.float32))
@@ -205,7 +207,16 @@ def test_settings_are_checked_against_the_architecture():
         train(small(DeepDTA), toy().split("warm"), config=TrainingConfig(epochs=1, second_stage=1), progress=False, device="cpu")
     with pytest.raises(InputError, match="ranking"): DeepConvDTI(objective="ranking")
     with pytest.raises(InputError, match="prottrans"): TAPB(target_encoder="prottrans")
-    with pytest.raises(InputError, match="precision"): TrainingConfig(precision="8")
+    wrong = {"precision": ["32"], "learning_rate": "x", "warmup": None, "epochs": 1.5, "drugs_per_target": True, "weight_decay": float("nan"),
+             "gradient_clip": 0}
+    with pytest.raises(InputError) as caught: TrainingConfig(**wrong)
+    assert set(caught.value.table["field"]) == set(wrong)
+    with pytest.raises(InputError, match="precision '8'"): TrainingConfig(precision="8")
+    with pytest.raises(InputError, match="a processor has bf16 only"):
+        train(small(DeepDTA), toy().split("warm"), config=TrainingConfig(epochs=1, precision="16"), progress=False, device="cpu")
+    with pytest.raises(InputError, match="drugs_per_block 2 .* beside drugs_per_target"):
+        TrainingConfig.of(DeepDTA, drugs_per_target=3, drugs_per_block=2)
+    assert TrainingConfig(epochs=np.int64(2)).epochs == 2
     with pytest.raises(InputError) as caught: TrainingConfig.of(TAPB, epoch=3, steps=9)
     assert caught.value.table["field"].tolist() == ["epoch", "steps"]
     assert TrainingConfig.of(TAPB).second_stage > 0 and TrainingConfig.of(TAPB, second_stage=0).second_stage == 0

@@ -82,6 +82,8 @@ def test_help_needs_none_of_the_heavy_libraries():
     (["train", "deepdta", "--objective", "ranking"], ["ranking", "regression or classification"]),
     (["train", "deepdta", "--set", "kernel=3", "--set", "dropout=much"], ["kernel 3", "dropout 'much'", "target_kernel"]),
     (["train", "deepdta", "--set", "dropout", "--set", "objective=regression", "--objective", "regression"], ["not KEY=VALUE", "given before"]),
+    (["train", "deepdta", "--set", "epochs=2", "--epochs", "3"], ["epochs=3", "given before"]),
+    (["train", "deepdta", "--set", "drugs_per_target=2", "--set", "drugs_per_block=2"], ["training.drugs_per_block 2", "drugs_per_target"]),
     (["train", "deepdta", "--precision", "8"], ["precision '8'", "bf16"]),
     (["train", "tapb", "--set", "target_encoder=lstm"], ["target_encoder 'lstm'", "conv or esm2"]),
     (["compare", "nowhere"], ["nowhere", "no audit and no study"]),
@@ -201,7 +203,7 @@ def test_training_again_keeps_the_checkpoint_and_refuses_another(checkpoint, dat
 
 def test_several_seeds_are_trained_and_all_of_them_reported(data, tmp_path):
     asked = ["train", "deepdta", *data, "--seeds", 3, "--epochs", 1, "--device", "cpu", "--objective", "classification",
-             "--set", "channels=[8, 8, 8]", "--set", "hidden=[16, 8]", "--out", tmp_path, "--quiet"]
+             "--set", "channels=[8, 8, 8]", "--set", "hidden=[16, 8]", "--set", "drugs_per_target=2", "--out", tmp_path, "--quiet"]
     people, scripts = call(*asked), call(*asked, "--json")
     assert people.exit_code == 0, people.output
     rows = [line.split() for line in people.stdout.splitlines() if line[1:2].isdigit() or line.startswith((" mean", " sd"))]
@@ -213,6 +215,7 @@ def test_several_seeds_are_trained_and_all_of_them_reported(data, tmp_path):
     assert "DeepDTA (classification), test part" in people.stdout and "mse" not in people.stdout
     kept = answer["checkpoints"][2]["provenance"]
     assert kept["seed"] == 2 and kept["config"]["channels"] == [8, 8, 8] and kept["config"]["objective"] == "classification"
+    assert kept["training"]["drugs_per_target"] == 2 and kept["training"]["epochs"] == 1
 
 
 def test_audits_are_compared_on_the_command_line(toy, data, checkpoint, tmp_path):

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
+from numbers import Integral, Real
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -52,16 +53,17 @@ class TrainingConfig:
     precision: str = "32"        # "bf16" or "16": mixed precision, for GPUs
 
     def __post_init__(self):
-        least = {"epochs": 1, "drugs_per_block": 1, "targets_per_block": 1, "drugs_per_target": 0, "second_stage": 0}
-        wrong = [Problem("training", name, value, f"not a whole number from {least[name]}") for name, value in asdict(self).items()
-                 if name in least and not (isinstance(value, int) and value >= least[name])]
-        if self.precision not in PRECISIONS:
-            wrong.append(Problem("training", "precision", self.precision, f"not {', '.join(PRECISIONS)}"))
-        wrong += [Problem("training", name, getattr(self, name), "not a number above 0")
-                  for name in ("learning_rate", "second_rate", "gradient_clip") if not 0 < getattr(self, name) < math.inf]
-        if not 0 < self.warmup < 1: wrong.append(Problem("training", "warmup", self.warmup, "not between 0 and 1"))
-        wrong += [Problem("training", name, getattr(self, name), "negative or not finite")
-                  for name in ("matrix_rate", "weight_decay") if not 0 <= getattr(self, name) < math.inf]
+        whole = dict.fromkeys(("epochs", "drugs_per_block", "targets_per_block"), 1) | dict.fromkeys(("drugs_per_target", "second_stage"), 0)
+        positive, wrong = ("learning_rate", "second_rate", "gradient_clip"), []
+        for name, value in asdict(self).items():
+            kind = Integral if name in whole else Real
+            number = isinstance(value, kind) and not isinstance(value, bool)
+            if name == "precision": fine, wanted = isinstance(value, str) and value in PRECISIONS, f"not {', '.join(PRECISIONS)}"
+            elif name in whole: fine, wanted = number and value >= whole[name], f"not a whole number from {whole[name]}"
+            elif name in positive: fine, wanted = number and 0 < value < math.inf, "not a number above 0"
+            elif name == "warmup": fine, wanted = number and 0 < value < 1, "not between 0 and 1"
+            else: fine, wanted = number and 0 <= value < math.inf, "negative or not finite"
+            if not fine: wrong.append(Problem("training", name, value, wanted))
         if wrong: raise InputError("The training settings cannot be used", wrong)
 
     @classmethod
@@ -73,6 +75,9 @@ class TrainingConfig:
         known = [f.name for f in fields(cls)]
         if unknown := [Problem("training", name, value, "unknown") for name, value in given.items() if name not in known]:
             raise InputError("The training settings cannot be used", unknown, f"Known: {', '.join(known)}")
+        if given.get("drugs_per_target") and "drugs_per_block" in given:
+            raise InputError("The training settings cannot be used",
+                             [Problem("training", "drugs_per_block", given["drugs_per_block"], "has no meaning beside drugs_per_target")])
         return cls(**{**model.recipe, **given})
 
 # %% ../../nbs/models/training.ipynb #fe0db280
@@ -316,7 +321,9 @@ class TrainingResult(Shown):
     pairs: pd.DataFrame   # pair_id, drug_id, target_id, part, key (`pair_keys`): the pairs of the training and validation part
 
     def _line(self) -> str:
-        return f"TrainingResult of {type(self.model).__name__}: epoch {self.metrics['best_epoch']} of {len(self.history)} was kept"
+        stages = self.history.groupby("stage").size()
+        last = f" of stage {stages.index[-1]}" if len(stages) > 1 else ""
+        return f"TrainingResult of {self.model.label}: epoch {self.metrics['best_epoch']} of {stages.iloc[-1]}{last} was kept"
 
     def _tables(self) -> dict[str, pd.DataFrame]: return {"Accuracy": accuracy_table(self.metrics), "Epochs": self.history}
 
@@ -332,11 +339,15 @@ class TrainingResult(Shown):
 
 # %% ../../nbs/models/training.ipynb #669cfa55
 def provenance_of(model: TwoTowerModel, split: Split, seed: int, config: TrainingConfig) -> dict:
-    "What decides a training: the same record, the same checkpoint."
+    "What decides a training: the same record, the same checkpoint. Versions and device are noted, and may differ."
     return {"model": type(model).__name__, "label": model.label, "config": model.config, "dataset": split.test.name, "scale": split.test.scale,
             "threshold": split.test.threshold, "split": {"kind": split.kind, "seed": split.seed, "hash": split.hash},
             "hashes": {part: getattr(split, part).hash for part in ("train", "valid", "test")}, "seed": seed, "training": asdict(config),
+            "device": _name_of(next(model.parameters()).device),
             "versions": {"python": platform.python_version()} | {p: version(p) for p in ("torch", "numpy")}}
+
+def _name_of(device: torch.device) -> str: # such as NVIDIA H100; cpu and mps are called that
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 # %% ../../nbs/models/training.ipynb #be41d074
 def check_split(split: Split, model: TwoTowerModel) -> None: # the model for what it learns
@@ -369,6 +380,8 @@ def train(model: TwoTowerModel | type[TwoTowerModel],   # what to train, a class
     config, model, device = config or TrainingConfig.of(model), untrained(model, seed), device_of(device)
     check_split(split, model)
     check_stages(model, config)
+    if config.precision == "16" and device.type == "cpu":
+        raise InputError("The training settings cannot be used", [Problem("training", "precision", "16", "a processor has bf16 only")])
     model.to(device)
     model.remember_targets(dict.fromkeys(s for part in split for s in part.frame.sequence))
     model.standardize(model.labels(split.train.pairs.affinity, split.train.threshold))
