@@ -245,6 +245,19 @@ def test_the_textbook_forward_pass_of_the_benchmark_gives_the_same_numbers_and_g
     for name, g in gradients[0].items(): torch.testing.assert_close(gradients[1][name], g, atol=1e-4, rtol=1e-3) # those before a normalisation vanish
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@kinds
+def test_a_gpu_predicts_what_the_processor_does_and_trains(kind):
+    split, model = toy().split("warm", seed=0), untrained(small(kind), 3)
+    asked = split.test.frame.smiles, split.test.frame.sequence
+    expected = model.predict(*asked)
+    assert model.to("cuda").predict(*asked) == pytest.approx(expected, abs=1e-5)
+    for precision in ("32", "16"):
+        config = TrainingConfig.of(kind, **QUICK | {"precision": precision})
+        result = train(small(kind), split, config=config, progress=False, device="cuda")
+        assert np.isfinite(result.history.train_loss).all() and result.provenance["device"] == torch.cuda.get_device_name()
+
+
 # ---- DeepConv-DTI
 
 def test_fingerprints_are_those_of_the_molecule():

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SMILES', 'PROTEIN', 'OBJECTIVES', 'Tokens', 'Charset', 'length_batches', 'strongest', 'ConvTower', 'he_initialise',
-           'in_order', 'encode_texts', 'predicting', 'distinct', 'check_settings', 'ByteDropout', 'device_of',
-           'TwoTowerModel', 'before_last', 'untrained']
+           'in_order', 'encode_texts', 'full_precision', 'predicting', 'distinct', 'check_settings', 'ByteDropout',
+           'device_of', 'TwoTowerModel', 'before_last', 'untrained']
 
 # %% ../../nbs/models/encoders.ipynb #ad360ec1
 import contextlib
@@ -184,13 +184,23 @@ def encode_texts(tower: nn.Module,     # (tokens, lengths) → codes; states `re
 
 # %% ../../nbs/models/encoders.ipynb #6b78b7de
 @contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    "On a GPU, convolutions and products in 32 bits for the block; in TF32, PyTorch's default for convolutions, they have three digits."
+    operations = (torch.backends.cudnn.conv, torch.backends.cuda.matmul) if device.type == "cuda" else ()
+    before = [o.fp32_precision for o in operations]
+    for o in operations: o.fp32_precision = "ieee"
+    try: yield
+    finally:
+        for o, precision in zip(operations, before, strict=True): o.fp32_precision = precision
+
+@contextlib.contextmanager
 def predicting(model: nn.Module, # switched to evaluation for the block, then back
               ) -> Iterator[None]:
-    "No dropout, no gradients."
+    "No dropout, no gradients, and 32 bits on every device."
     training = model.training
     if training: model.eval()
     try:
-        with torch.inference_mode(): yield
+        with torch.inference_mode(), full_precision(next(model.parameters()).device): yield
     finally:
         if training: model.train()
 
