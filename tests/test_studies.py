@@ -190,9 +190,9 @@ def test_every_unusable_key_of_a_study_is_named_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("model, field, says", [
-    ({"settings": {"kernel": 3, "dropout": "much"}}, "models.0.settings", ["kernel 3", "dropout 'much'", "smiles_kernel"]),
+    ({"settings": {"kernel": 3, "dropout": "much"}}, "models.0.settings.kernel", ["kernel 3", "dropout 'much'", "smiles_kernel"]),
     ({"training": {"second_stage": 3.5, "stages": 2}}, "models.0.training.stages", ["second_stage 3.5", "stages 2"]),
-    ({"training": {"epochs": 0, "precision": "8"}}, "models.0.training", ["epochs 0", "precision '8'", "bf16"]),
+    ({"training": {"epochs": 0, "precision": "8"}}, "models.0.training.epochs", ["epochs 0", "precision '8'", "bf16"]),
     ({"name": "../up"}, "models.0.name", ["../up"]), ({"seeds": []}, "models.0.seeds", ["distinct seeds"])])
 def test_a_model_that_cannot_be_is_named_with_what_is_wrong(model, field, says):
     with pytest.raises(InputError) as refused:
