@@ -208,7 +208,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.out, result)
     if options.json: print(json.dumps(result, indent=2))
-    sys.exit(failed)
+    sys.exit(int(failed))
 
 
 if __name__ == "__main__": main()

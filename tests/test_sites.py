@@ -558,7 +558,7 @@ def test_an_alphabet_is_declared_and_checked():
     prior = prior_from_table(pd.DataFrame({"target_id": "t", "position": [1, 2]}), pairs)
     with pytest.raises(InputError, match="target u sequence.*not letters of dna: UX.*mask_token 'X' – the letter of dna for unknown is N"):
         make_plan(pairs, prior, Reading(), Design(alphabet="dna"))
-    with pytest.raises(InputError, match="Unknown alphabet.*'Dna'"): validated(Design, alphabet="Dna")
+    with pytest.raises(InputError, match="alphabet 'Dna'.*not protein, dna"): validated(Design, alphabet="Dna")
     for letters in ("A/N", "ACCG/N", "ACGT/A", "ACGT/", "AC GT/N"):
         with pytest.raises(InputError, match="needs two or more different letters"): alphabet_of(letters)
     assert alphabet_of("ACGT/-") == Alphabet("ACGT/-", "ACGT", "-") and validated(Design, alphabet="ACGT/-").alphabet == "ACGT/-"
