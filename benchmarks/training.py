@@ -97,7 +97,7 @@ def stepper(kind: str, split: Split, seed: int, steps: int, loss: Callable) -> t
 
 
 def sampled(kind: str, split: Split, config: TrainingConfig, loss: Callable, seconds: float) -> np.ndarray: # seconds, times the steps of an epoch
-    "Time random steps until the time is up, at least three; the first warms up and is not counted."
+    "Time random steps until the time is up, at least two; the first warms up and is not counted."
     items = plan(kind, split, 0, config)[0]
     _, step = stepper(kind, split, 0, len(items), loss)
     times, started = [], time.perf_counter()
@@ -105,7 +105,7 @@ def sampled(kind: str, split: Split, config: TrainingConfig, loss: Callable, sec
         before = time.perf_counter()
         step(items[i])
         times.append(time.perf_counter() - before)
-        if len(times) > 3 and time.perf_counter() - started > seconds: break
+        if len(times) > 2 and time.perf_counter() - started > seconds: break
     return np.array(times[1:]) * len(items)
 
 
