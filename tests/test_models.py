@@ -379,10 +379,12 @@ def test_davis_split_trains_on_its_training_folds_only(mirror):
 
 def test_training_uses_deterministic_algorithms_and_leaves_the_setting_alone():
     "Several threads add up gradients in a varying order unless told not to; the race is too rare to be caught by training twice."
-    seen = []
+    def settings() -> tuple[bool, bool]:
+        return torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    seen, before = [], settings()
     class Spy(DeepDTA):
         def forward(self, *block):
-            seen.append(torch.are_deterministic_algorithms_enabled())
+            seen.append(settings())
             return super().forward(*block)
     train(Spy(**SMALL), toy().split("warm", seed=0), config=CONFIG, progress=False, device="cpu")
-    assert seen and all(seen) and not torch.are_deterministic_algorithms_enabled()
+    assert set(seen) == {(True, False)} and settings() == before == (False, True)

@@ -265,9 +265,13 @@ def quiet_lightning() -> Iterator[None]:
 def deterministic(device: torch.device) -> Iterator[None]:
     "PyTorch's deterministic algorithms, for the block alone; off the CPU it warns of operations that have none."
     before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory, fills = torch.utils.deterministic, torch.utils.deterministic.fill_uninitialized_memory
+    memory.fill_uninitialized_memory = False
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     try: yield
-    finally: torch.use_deterministic_algorithms(before, warn_only=warns)
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+        memory.fill_uninitialized_memory = fills
 
 # %% ../../nbs/models/training.ipynb #7be49c46
 def fit(training: GridTraining,     # what to train, on what
