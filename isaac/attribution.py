@@ -198,7 +198,7 @@ def _codes_of_vectors(model: Any, vectors: Any) -> Any: # tensor, shape (texts, 
     lent = lambda *inputs: functional_call(_tower(model), {"embedding.weight": table}, inputs)
     if isinstance(model, DeepDTA):
         return lent(tokens.batch(np.arange(texts), _tower(model).receptive_field).to(table.device), torch.from_numpy(tokens.lengths).to(table.device))
-    if isinstance(model, TAPB): return TokenStates.of(lent(tokens, np.arange(texts)), tokens.lengths)
+    if isinstance(model, TAPB): return TokenStates.of(lent(tokens, np.arange(texts), np.ones(len(tokens.flat), bool)), tokens.lengths)
     return model.target_dense(lent(torch.from_numpy(tokens.flat).to(table.device), tokens.lengths))
 
 

@@ -20,7 +20,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..core import InputError, IsaacError, Problem, atomic_path, cache_dir, content_hash, patch_to, stream_key
-from .encoders import PROTEIN, ByteDropout, Tokens, TwoTowerModel, before_last, check_settings, distinct, length_batches, predicting
+from isaac.models.encoders import (
+    PROTEIN,
+    ByteDropout,
+    Tokens,
+    TwoTowerModel,
+    before_last,
+    check_settings,
+    distinct,
+    length_batches,
+    predicting,
+    table_convolution,
+)
 
 # %% ../../nbs/models/tapb.ipynb #614e80a6
 _TWO = ("He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te Xe Cs "
@@ -158,16 +169,25 @@ class WindowEncoder(nn.Module):
         self.convolution, self.dense, self.norm = nn.Linear(window * embedding, width), nn.Linear(width, width), nn.LayerNorm(width)
         self.whole = nn.Sequential(nn.ReLU(), nn.Linear(width, width))
 
-    def forward(self, tokens: Tokens, rows: np.ndarray) -> torch.Tensor: # shape (residues of the chosen sequences, width)
-        "States of all residues of some sequences, end to end; beyond the ends of a sequence there are zeros."
-        lengths, starts = tokens.lengths[rows], (np.cumsum(tokens.lengths) - tokens.lengths)[rows]
+    def forward(self,
+                tokens: Tokens,
+                rows: np.ndarray, # which sequences
+                kept: np.ndarray, # which residues of all sequences are wanted, bool, shape (residues,)
+               ) -> torch.Tensor: # shape (kept residues of the chosen sequences, width)
+        "States of residues, end to end; beyond the ends of a sequence there are zeros."
+        lengths, starts, device = tokens.lengths[rows], (np.cumsum(tokens.lengths) - tokens.lengths)[rows], self.dense.weight.device
         first, last = np.repeat(starts, lengths)[:, None], np.repeat(starts + lengths, lengths)[:, None]
-        at = _places(starts, lengths, "cpu").numpy()[:, None] + np.arange(self.window) - self.window // 2
+        places = _places(starts, lengths, "cpu").numpy()
+        at = places[:, None] + np.arange(self.window) - self.window // 2
         real = (at >= first) & (at < last)
-        windows = np.where(real, tokens.flat[np.where(real, at, 0)], tokens.pad)
-        h = self.convolution(self.embedding(torch.from_numpy(windows.astype(np.int64)).to(self.dense.weight.device)).flatten(1))
+        windows = torch.from_numpy(np.where(real, tokens.flat[np.where(real, at, 0)], tokens.pad).astype(np.int64)).to(device)
+        vectors = self.embedding(torch.arange(len(self.embedding.weight), device=device))
+        weight = self.convolution.weight.unflatten(1, (self.window, -1)).transpose(1, 2)
+        h = table_convolution(windows, vectors, weight) + self.convolution.bias
         whole = self.whole(torch.stack([x.amax(0) for x in h.split(lengths.tolist())]))
-        return self.norm(h + self.dense(F.gelu(h)) + whole.repeat_interleave(torch.from_numpy(lengths).to(h.device), 0))
+        chosen = np.flatnonzero(kept[places])
+        h, owner = h[torch.from_numpy(chosen).to(device)], np.repeat(np.arange(len(rows)), lengths)[chosen]
+        return self.norm(h + self.dense(F.gelu(h)) + whole[torch.from_numpy(owner).to(device)])
 
 # %% ../../nbs/models/tapb.ipynb #05cb8351
 @lru_cache(maxsize=2)
@@ -257,26 +277,29 @@ def drug_codes(self: TAPB, smiles: Sequence[str]) -> TokenStates: # width 128
     return TokenStates.of(self.decoder[0].attend(x, order), tokens.lengths)
 
 # %% ../../nbs/models/tapb.ipynb #e6b480ad
-def _residue_states(self: TAPB, sequences: Sequence[str]) -> tuple[torch.Tensor, np.ndarray]: # states end to end; their number per sequence
-    "States of all visible residues, from either encoder."
-    tokens, device = PROTEIN.tokenize(sequences, self.max_target_length), self.output_mean.device
-    if not len(tokens.lengths): return self.dictionary[:0], tokens.lengths
-    if self.target_encoder == "esm2":
-        found = self.esm_states([s[:self.max_target_length] for s in sequences])
-        return torch.cat([self.residues(states.to(device)) for states in found]), tokens.lengths
-    some = np.array_split(np.arange(len(tokens.lengths)), -(-int(tokens.lengths.sum()) // 16_384))
-    return torch.cat([self.residues(tokens, rows) for rows in some if len(rows)]), tokens.lengths
+def _kept_residues(lengths: np.ndarray, dropped: float) -> np.ndarray: # bool, shape (sum of lengths,)
+    "A random choice of each sequence's residues; at least one of each."
+    rows, chance = np.repeat(np.arange(len(lengths)), lengths), torch.rand(int(lengths.sum()), dtype=torch.float64).numpy()
+    share = np.maximum(1, ((1 - dropped) * lengths).astype(int))
+    order = np.lexsort((chance, rows)) # residues of each sequence in random order
+    kept = np.zeros(len(rows), bool)
+    kept[order[_places(np.cumsum(lengths) - lengths, share, "cpu").numpy()]] = True
+    return kept
 
 @patch_to(TAPB)
 def target_codes(self: TAPB, sequences: Sequence[str]) -> TokenStates: # width 128
     "States of the targets' residues; raises `InputError` for characters outside the charset."
-    states, lengths = _residue_states(self, sequences)
-    if not self.training: return TokenStates.of(states, lengths)
-    rows, chance = np.repeat(np.arange(len(lengths)), lengths), torch.rand(len(states), dtype=torch.float64).numpy()
-    share = np.maximum(1, ((1 - self.dropped_residues) * lengths).astype(int))
-    order = np.lexsort((chance, rows)) # residues of each sequence in random order
-    kept = np.sort(order[_places(np.cumsum(lengths) - lengths, share, "cpu").numpy()])
-    return TokenStates.of(states[torch.from_numpy(kept).to(states.device)], share)
+    tokens = PROTEIN.tokenize(sequences, self.max_target_length)
+    if not len(tokens.lengths): return TokenStates.of(self.dictionary[:0], tokens.lengths)
+    starts = np.cumsum(tokens.lengths) - tokens.lengths
+    kept = _kept_residues(tokens.lengths, self.dropped_residues) if self.training else np.ones(len(tokens.flat), bool)
+    if self.target_encoder == "esm2":
+        found = torch.cat(self.esm_states([s[:self.max_target_length] for s in sequences]))
+        states = self.residues(found[torch.from_numpy(kept)].to(self.output_mean.device))
+    else:
+        some = np.array_split(np.arange(len(starts)), -(-len(tokens.flat) // 16_384))
+        states = torch.cat([self.residues(tokens, rows, kept) for rows in some if len(rows)])
+    return TokenStates.of(states, np.add.reduceat(kept, starts, dtype=np.int64))
 
 # %% ../../nbs/models/tapb.ipynb #916a51e6
 @patch_to(TAPB)
