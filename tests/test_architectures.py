@@ -20,7 +20,7 @@ from isaac.engine import respond
 from isaac.models import TAPB, DeepConvDTI, DeepDTA, TrainingConfig, train
 from isaac.models.deepconv import morgan
 from isaac.models.encoders import PROTEIN, untrained
-from isaac.models.tapb import SMILES_TOKENS, by_length, tokenize_smiles
+from isaac.models.tapb import SMILES_TOKENS, _kept_residues, by_length, tokenize_smiles
 from isaac.models.training import Grid
 from isaac.plan import Design, make_plan
 from isaac.predictors import TwoTower, model_hash, reading
@@ -303,6 +303,21 @@ def test_the_decoder_sees_thirty_per_cent_of_the_states_in_training_and_all_in_u
     first, second = (model.target_codes(sequences) for _ in range(2))
     assert first.lengths.tolist() == second.lengths.tolist() == [120, 1, 30] and not torch.equal(first.states, second.states)
     assert model.encode_targets(sequences).lengths.tolist() == [400, 3, 100]
+
+
+def test_states_that_training_drops_need_not_be_computed():
+    model, sequences, lengths = untrained(small(TAPB, max_target_length=500), 0).train(), [protein(n) for n in (300, 4, 90)], np.array([300, 4, 90])
+    torch.manual_seed(0)
+    some = model.target_codes(sequences).states
+    torch.manual_seed(0)
+    kept = torch.from_numpy(_kept_residues(lengths, model.dropped_residues))
+    model.dropped_residues = 0.0
+    chosen = model.target_codes(sequences).states[kept]
+    torch.testing.assert_close(some, chosen)
+    weights = list(model.residues.parameters())
+    for mine, theirs in zip(*(torch.autograd.grad(states.pow(3).sum(), weights) for states in (some, chosen)), strict=True):
+        assert theirs.abs().max() > 0.1
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_the_second_stage_sees_a_pair_through_the_dictionary_alone():
