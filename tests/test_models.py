@@ -19,7 +19,7 @@ from toy import motif_data as toy
 from isaac.core import InputError, IsaacError
 from isaac.datasets import load_davis
 from isaac.models.deepdta import DeepDTA
-from isaac.models.encoders import PROTEIN, SMILES, ConvTower, encode_texts, length_batches, untrained
+from isaac.models.encoders import PROTEIN, SMILES, ConvTower, convolve_tokens, encode_texts, length_batches, untrained
 from isaac.models.training import Grid, GridTraining, TrainingConfig, device_of, fit, grid_blocks, target_blocks, train
 from isaac.predictors import Predictor, TwoTower, reading
 
@@ -71,6 +71,19 @@ def test_every_letter_of_both_charsets_is_read(model):
 
 
 # ---- towers
+
+@pytest.mark.parametrize("symbols", [1, 26, 256, 257, 900]) # a table, then vectors of residues' own
+def test_tokens_are_convolved_as_their_vectors_are(symbols):
+    generator = torch.Generator().manual_seed(0)
+    vectors, weight = torch.randn(symbols, 6, generator=generator), torch.randn(4, 6, 5, generator=generator)
+    tokens = torch.randint(symbols, (40,), generator=generator)
+    asked = vectors.requires_grad_(), weight.requires_grad_()
+    found = convolve_tokens(tokens.unfold(0, 5, 1), *asked)
+    expected = torch.nn.functional.conv1d(vectors[tokens].T, weight).T
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for mine, theirs in zip(*(torch.autograd.grad(h.square().sum(), asked) for h in (found, expected)), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-4)
+
 
 @pytest.mark.parametrize("channels", [(7,), (4, 6), (4, 6, 8, 5)])
 @pytest.mark.parametrize("kernel", [1, 4, 9])

@@ -27,10 +27,10 @@ from isaac.models.encoders import (
     TwoTowerModel,
     before_last,
     check_settings,
+    convolve_tokens,
     distinct,
     length_batches,
     predicting,
-    table_convolution,
 )
 
 # %% ../../nbs/models/tapb.ipynb #614e80a6
@@ -183,7 +183,7 @@ class WindowEncoder(nn.Module):
         windows = torch.from_numpy(np.where(real, tokens.flat[np.where(real, at, 0)], tokens.pad).astype(np.int64)).to(device)
         vectors = self.embedding(torch.arange(len(self.embedding.weight), device=device))
         weight = self.convolution.weight.unflatten(1, (self.window, -1)).transpose(1, 2)
-        h = table_convolution(windows, vectors, weight) + self.convolution.bias
+        h = convolve_tokens(windows, vectors, weight) + self.convolution.bias
         whole = self.whole(torch.stack([x.amax(0) for x in h.split(lengths.tolist())]))
         chosen = np.flatnonzero(kept[places])
         h, owner = h[torch.from_numpy(chosen).to(device)], np.repeat(np.arange(len(rows)), lengths)[chosen]
