@@ -45,7 +45,7 @@ from isaac.models.training import Grid, GridTraining, TrainingConfig, determinis
 
 THRESHOLDS = {"deepdta": 10, "deepconv": 8, "tapb": 4} # how many times faster than the plain loop the issue wants each
 DEALT = {"deepdta": {"drugs_per_target": 6, "targets_per_block": 30}, "deepconv": {"drugs_per_target": 4, "targets_per_block": 8},
-         "tapb": {"drugs_per_target": 8, "targets_per_block": 6}}
+         "tapb": {"drugs_per_target": 6, "targets_per_block": 10}}
 MARGIN = 0.01 # of the mean difference in AUROC or squared error, above which dealt blocks are worse than random batches
 CPU = torch.device("cpu")
 
