@@ -175,13 +175,11 @@ class WindowEncoder(nn.Module):
                 kept: np.ndarray, # which residues of all sequences are wanted, bool, shape (residues,)
                ) -> torch.Tensor: # shape (kept residues of the chosen sequences, width)
         "States of residues, end to end; beyond the ends of a sequence there are zeros."
-        lengths, starts, device = tokens.lengths[rows], (np.cumsum(tokens.lengths) - tokens.lengths)[rows], self.dense.weight.device
-        first, last = np.repeat(starts, lengths)[:, None], np.repeat(starts + lengths, lengths)[:, None]
-        places = _places(starts, lengths, "cpu").numpy()
-        at = places[:, None] + np.arange(self.window) - self.window // 2
-        real = (at >= first) & (at < last)
-        windows = torch.from_numpy(np.where(real, tokens.flat[np.where(real, at, 0)], tokens.pad).astype(np.int64)).to(device)
-        vectors = self.embedding(torch.arange(len(self.embedding.weight), device=device))
+        lengths, device = tokens.lengths[rows], self.dense.weight.device
+        padded = tokens.padded(self.window // 2, (self.window - 1) // 2)
+        places, first = (_places((np.cumsum(t.lengths) - t.lengths)[rows], lengths, "cpu").numpy() for t in (tokens, padded))
+        windows = torch.from_numpy(padded.flat[first[:, None] + np.arange(self.window)].astype(np.int64)).to(device)
+        vectors = self.embedding(torch.arange(len(self.embedding.weight), device=device)) # looked up, so that the pad's gets no gradient
         weight = self.convolution.weight.unflatten(1, (self.window, -1)).transpose(1, 2)
         h = convolve_tokens(windows, vectors, weight) + self.convolution.bias
         whole = self.whole(torch.stack([x.amax(0) for x in h.split(lengths.tolist())]))
@@ -294,12 +292,13 @@ def target_codes(self: TAPB, sequences: Sequence[str]) -> TokenStates: # width 1
     starts = np.cumsum(tokens.lengths) - tokens.lengths
     kept = _kept_residues(tokens.lengths, self.dropped_residues) if self.training else np.ones(len(tokens.flat), bool)
     if self.target_encoder == "esm2":
-        found = torch.cat(self.esm_states([s[:self.max_target_length] for s in sequences]))
-        states = self.residues(found[torch.from_numpy(kept)].to(self.output_mean.device))
+        found = self.esm_states([s[:self.max_target_length] for s in sequences])
+        wanted = torch.from_numpy(kept).split(tokens.lengths.tolist())
+        parts = [self.residues(states[those].to(self.output_mean.device)) for states, those in zip(found, wanted, strict=True)]
     else:
         some = np.array_split(np.arange(len(starts)), -(-len(tokens.flat) // 16_384))
-        states = torch.cat([self.residues(tokens, rows, kept) for rows in some if len(rows)])
-    return TokenStates.of(states, np.add.reduceat(kept, starts, dtype=np.int64))
+        parts = [self.residues(tokens, rows, kept) for rows in some if len(rows)]
+    return TokenStates.of(torch.cat(parts), np.add.reduceat(kept, starts, dtype=np.int64))
 
 # %% ../../nbs/models/tapb.ipynb #916a51e6
 @patch_to(TAPB)
